@@ -1,0 +1,1 @@
+"""Elastic rendezvous for torch."""

@@ -1,0 +1,278 @@
+"""The protocol over etcd v3: a lease for each member, transactions for the leader, watches for all.
+
+A follower watches four keys: the round record, its own place in it, its own record, and that of its
+predecessor, the member with the next older record. Only who has none, the leader, watches the whole
+run. So a change costs each member a bounded number of bytes, however many members there are.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import ParamSpec, TypeVar
+
+from rdzv_client import etcdv3, publication, wire
+from rdzv_client.backends import Evicted, Listener, StoreUnavailable
+from rdzv_client.etcdv3 import messages
+from rdzv_client.replica import Record
+
+log = logging.getLogger(__name__)
+
+_MAX_OPS_PER_TXN = 100  # etcd's own default limit is 128
+_RETRY_S = 0.5
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _translated(call: Callable[P, T]) -> Callable[P, T]:
+    """Raise the port's error for whatever goes wrong between here and etcd."""
+
+    @functools.wraps(call)
+    def translated(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return call(*args, **kwargs)
+        except etcdv3.EtcdError as error:
+            raise StoreUnavailable(str(error)) from error
+
+    return translated
+
+
+class EtcdBackend:
+    """One member's access to one run in etcd (implements :class:`rdzv_client.backends.Backend`).
+
+    Args:
+        client: The client; the backend closes it when it stops.
+        keys: The run's keys.
+        member: The member's id.
+        slot: Its slot, if it has one.
+        lease_ttl_s: How long the member's record outlives its last sign of life.
+    """
+
+    def __init__(
+        self,
+        client: etcdv3.Client,
+        keys: wire.Keys,
+        member: str,
+        slot: int | None,
+        lease_ttl_s: float,
+    ) -> None:
+        self._client, self._keys, self._member, self._slot = client, keys, member, slot
+        self._key = keys.member(slot, member)
+        self._lease_ttl_s = max(1, round(lease_ttl_s))
+        self._lease: int | None = None
+        self._create_revision = 0
+        self._leading = False
+        self._continuous = False
+        self._registered = threading.Event()
+        self._stopped = threading.Event()
+        self._watch: etcdv3.Watch | None = None
+        self._listener: Listener
+
+    # --- the port ---
+
+    @property
+    def leading(self) -> bool:
+        return self._leading
+
+    def start(self, listener: Listener) -> None:
+        self._listener = listener
+        for name, loop in (("watch", self._listen), ("beat", self._beat)):
+            threading.Thread(target=loop, name=f"rendezvous-{name}", daemon=True).start()
+
+    @_translated
+    def register(self, record: wire.Member) -> None:
+        lease = self._client.grant(self._lease_ttl_s)
+        may_register = [
+            messages.absent(self._keys.gone(record.uid)),
+            messages.absent(self._keys.left(record.id)),
+        ]
+        put = messages.put(self._key, wire.encode(record), lease)
+        ops = [*self._take_over_slot(), put, messages.get(self._key, keys_only=True)]
+        answer = self._client.txn(may_register, ops)
+        if not answer.succeeded:
+            raise Evicted(self._why_evicted(record))
+        found = answer.responses[-1]
+        assert isinstance(found, messages.RangeResult)
+        self._create_revision = found.kvs[0].create_revision
+        self._lease = lease
+        self._listener.beaten()
+        self._registered.set()
+        self._relist()
+
+    @_translated
+    def rewrite(self, record: wire.Member) -> bool:
+        if self._lease is None:
+            return False
+        mine = messages.created(self._key, self._create_revision)
+        put = messages.put(self._key, wire.encode(record), self._lease)
+        try:
+            return self._client.txn([mine], [put]).succeeded
+        except etcdv3.LeaseNotFound:
+            return False
+
+    @_translated
+    def publish(self, new: publication.Publication, round_revision: int) -> bool:
+        puts = [messages.put(self._keys.rank(rank.id), wire.encode(rank)) for rank in new.ranks]
+        stale = [messages.delete(self._keys.rank(member)) for member in new.stale_ranks]
+        seal = messages.put(self._keys.round, wire.encode(new.round))
+        fences = [
+            messages.created(self._key, self._create_revision),
+            messages.modified(self._keys.round, round_revision),
+        ]
+        return all(
+            self._client.txn(fences, chunk).succeeded for chunk in _chunks([*stale, *puts, seal])
+        )
+
+    @_translated
+    def restore(self, lost: publication.Restoration, round_revision: int) -> None:
+        if lost.rank:
+            self._client.put(self._keys.rank(self._member), wire.encode(lost.rank))
+        unchanged = messages.modified(self._keys.round, round_revision)
+        self._client.txn([unchanged], [messages.put(self._keys.round, wire.encode(lost.round))])
+
+    @_translated
+    def leave(self, left: wire.Left) -> None:
+        put = messages.put(self._keys.left(left.id), wire.encode(left))
+        self._client.txn([], [put, messages.delete(self._key)])
+        if self._lease is not None:
+            lease, self._lease = self._lease, None
+            self._client.revoke(lease)
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._registered.set()
+        self._relist()
+        self._client.close()
+
+    # --- registering ---
+
+    def _take_over_slot(self) -> list[messages.Op]:
+        """A new process in the same slot replaces the older one at once, and for good."""
+        if self._slot is None:
+            return []
+        ops: list[messages.Op] = []
+        for kv in self._client.get_prefix(self._keys.slot(self._slot)).kvs:
+            if kv.key != self._key:
+                ops += [messages.delete(kv.key), *self._farewell(kv)]
+        return ops[:_MAX_OPS_PER_TXN]
+
+    def _farewell(self, kv: messages.KeyValue) -> list[messages.Op]:
+        try:
+            old = wire.decode(wire.Member, kv.key, kv.value)
+        except wire.WireError:
+            return []
+        reason = f"its slot {old.slot} was taken over by {self._member}"
+        left = wire.Left(old.id, old.uid, old.slot, old.name, "left", reason)
+        return [messages.put(self._keys.left(old.id), wire.encode(left))]
+
+    def _why_evicted(self, record: wire.Member) -> str:
+        gone, left = self._keys.gone(record.uid), self._keys.left(record.id)
+        reason = "its place was given up"
+        if kv := self._client.get(gone):
+            reason = wire.decode(wire.Gone, gone, kv.value).reason
+        elif kv := self._client.get(left):
+            reason = wire.decode(wire.Left, left, kv.value).reason
+        return f"{record.name} is out of the run: {reason}"
+
+    # --- showing life ---
+
+    def _beat(self) -> None:
+        self._registered.wait()
+        while not self._stopped.wait(self._lease_ttl_s / 3):
+            if self._lease is not None and self._listener.alive():
+                self._beat_once(self._lease)
+
+    def _beat_once(self, lease: int) -> None:
+        try:
+            self._client.keep_alive(lease, timeout_s=self._lease_ttl_s / 3)
+            self._listener.beaten()
+        except etcdv3.LeaseNotFound:
+            if self._lease == lease:
+                self._lease = None
+                self._listener.lapsed()
+        except etcdv3.EtcdError as error:
+            self._listener.unreachable(error)
+
+    # --- listening ---
+
+    def _listen(self) -> None:
+        self._registered.wait()
+        while not self._stopped.is_set():
+            try:
+                self._follow_changes()
+            except etcdv3.Resync as error:
+                log.info("Listing the run again: %s", error)
+                self._continuous = False
+            except (etcdv3.EtcdError, OSError) as error:
+                self._listener.unreachable(error)
+                self._stopped.wait(_RETRY_S)
+
+    def _follow_changes(self) -> None:
+        """List, then watch until leadership may have changed or the watch cannot go on."""
+        found = self._client.get(self._key)
+        if found is None:
+            self._listener.lapsed()
+            self._registered.clear()
+            if not self._stopped.is_set():
+                self._registered.wait(_RETRY_S)
+            return
+        predecessor = self._predecessor(found.create_revision)
+        self._leading = False
+        ranges, listing = self._listing(predecessor)
+        with etcdv3.Watch(self._client, ranges, listing.revision + 1) as watch:
+            self._watch = watch
+            self._listener.listed(map(_record, listing.kvs), continuous=self._continuous)
+            self._continuous = True
+            self._leading = predecessor is None
+            self._listener.changed([], [])
+            for batch in watch:
+                self._tell(batch)
+                if any(e.kind == "delete" and e.kv.key == predecessor for e in batch.events):
+                    return
+
+    def _predecessor(self, create_revision: int) -> str | None:
+        older = self._client.get_prefix(
+            self._keys.members,
+            sort="-create",
+            limit=1,
+            keys_only=True,
+            max_create_revision=create_revision - 1,
+        )
+        return older.kvs[0].key if older.kvs else None
+
+    def _listing(
+        self, predecessor: str | None
+    ) -> tuple[list[messages.KeyRange], messages.RangeResult]:
+        if predecessor is None:
+            everything = messages.prefix(self._keys.prefix)
+            return [everything], self._client.get_prefix(self._keys.prefix)
+        keys = [self._keys.round, self._keys.rank(self._member), self._key, predecessor]
+        answer = self._client.txn([], [messages.get(key) for key in keys])
+        found = [r for r in answer.responses if isinstance(r, messages.RangeResult)]
+        kvs = tuple(kv for result in found for kv in result.kvs)
+        return [messages.one(key) for key in keys], messages.RangeResult(answer.header, kvs)
+
+    def _tell(self, batch: messages.WatchBatch) -> None:
+        puts = [_record(event.kv) for event in batch.events if event.kind == "put"]
+        deletes = [event.kv.key for event in batch.events if event.kind == "delete"]
+        if puts or deletes:
+            self._listener.changed(puts, deletes)
+        if self._key in deletes:
+            self._listener.lapsed()
+
+    def _relist(self) -> None:
+        """Have the listening thread begin anew: this member's place in the order has changed."""
+        if self._watch is not None:
+            self._watch.close()
+
+
+def _record(kv: messages.KeyValue) -> Record:
+    return Record(kv.key, kv.value, kv.create_revision, kv.mod_revision)
+
+
+def _chunks(ops: Sequence[messages.Op]) -> Iterable[Sequence[messages.Op]]:
+    for start in range(0, len(ops), _MAX_OPS_PER_TXN):
+        yield ops[start : start + _MAX_OPS_PER_TXN]

@@ -1,0 +1,303 @@
+"""torch's rendezvous handler over the protocol: what torchrun's agent calls."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from types import FrameType
+from typing import NoReturn
+
+from torch.distributed import DistError, TCPStore
+
+from rdzv_client import api, participation, round_store, wire
+from rdzv_client.options import Options
+from rdzv_client.session import Session
+
+log = logging.getLogger(__name__)
+
+_CONNECT_ATTEMPT_S = 5.0
+_RECHECK_S = 1.0
+_EXIT_ON_SIGTERM = 128 + signal.SIGTERM
+
+
+class ProtocolHandler(api.RendezvousHandler):  # type: ignore[misc]
+    """Forms rounds with the other members of a run.
+
+    ``num_nodes_waiting`` answers from what the session has heard: it never waits for the store and
+    never raises. It is positive from the moment on when the round this agent works in has ended,
+    for whatever cause, so that the agent restarts its workers without spending a restart.
+
+    Args:
+        name: The backend's name, as it was asked for.
+        run_id: The run.
+        session: This member's seat in it; the handler starts it.
+        options: How long to wait for what.
+    """
+
+    def __init__(self, name: str, run_id: str, session: Session, options: Options) -> None:
+        self._name, self._run_id = name, run_id
+        self._session, self._options = session, options
+        self._entered: participation.Enter | None = None
+        self._bound: tuple[int, TCPStore] | None = None
+        self._started = self._has_left = False
+        self._was_spare = False
+        self._said = ""
+
+    # --- what torchrun calls ---
+
+    @property
+    def use_agent_store(self) -> bool:
+        """True: the workers use the store of their round, which is new in every round."""
+        return True
+
+    def get_backend(self) -> str:
+        """Return the name of the backend, as it was asked for."""
+        return self._name
+
+    def get_run_id(self) -> str:
+        """Return the id of the run."""
+        return self._run_id
+
+    def next_rendezvous(self) -> api.RendezvousInfo:
+        """Take part in the next round, and return when it stands.
+
+        Returns:
+            The member's rank, the world size, the store of the round, and where it listens.
+
+        Raises:
+            RendezvousClosedError: the run is over.
+            RendezvousTimeoutError: there was no place in a round within ``join_timeout``.
+            RendezvousConnectionError: the store could not be reached within that time.
+            RendezvousStateError: what stands in the store is not a valid round.
+            RendezvousError: this member's place was given up; the message says why.
+            SystemExit: with 0: it waited as a spare, and the run ended without needing it; torchrun
+                would take any exception for a failure.
+        """
+        began = time.monotonic()
+        self._come_in()
+        with _sigterm_ends_waiting():
+            try:
+                info = self._take_part(began)
+            except (KeyboardInterrupt, SystemExit):
+                self._leave("signal", "it was told to stop while it waited for a round")
+                raise
+        assert self._entered
+        log.info(
+            "Round %d of run %s: rank %d of %d after %.2f s; %s.",
+            self._entered.round.number,
+            self._run_id,
+            info.rank,
+            info.world_size,
+            time.monotonic() - began,
+            self._entered.round.reason,
+        )
+        return info
+
+    def num_nodes_waiting(self) -> int:
+        """Return 1 when the round this agent works in has ended, else 0."""
+        return int(self._session.evicted is not None or self._is_disturbed())
+
+    def is_closed(self) -> bool:
+        """Return whether the run is over, as far as this member has heard."""
+        round_ = self._session.round
+        return round_ is not None and round_.phase == "closed"
+
+    def set_closed(self) -> None:
+        """Do nothing: under an operator it is the operator that closes a run."""
+        log.info("Run %s is closed by its operator, not by its members.", self._run_id)
+
+    def shutdown(self) -> bool:
+        """Leave the run: finished, or failed when an exception is on its way. Closes nothing.
+
+        Returns:
+            Whether the store knows within ``close_timeout``.
+        """
+        kind, error, _ = sys.exc_info()
+        if kind is None:
+            self._finish()
+            return self._leave("finished", "its workers ended with success")
+        return self._leave("failed", f"{kind.__name__}: {error}"[:1000])
+
+    # --- coming in ---
+
+    def _come_in(self) -> None:
+        self._said, self._was_spare = "", False
+        if not self._started:
+            self._started = True
+            self._session.start()
+            atexit.register(self._leave, "signal", "it was told to stop")
+            return
+        self._entered = None
+        seen = self._last_formed()
+        self._session.write(lambda record: replace(record, acked=0, store=None, last_round=seen))
+
+    def _last_formed(self) -> int:
+        """The highest round that this member knows was formed, to be republished."""
+        round_ = self._session.round
+        formed = 0 if round_ is None else round_.number - (round_.phase == "proposed")
+        return max(formed, self._session.record.last_round)
+
+    def _take_part(self, began: float) -> api.RendezvousInfo:
+        deadline = began + self._options.join_timeout
+        while True:
+            step = self._next_step()
+            if isinstance(step, participation.Await):
+                deadline = self._wait_on(step, deadline)
+            elif isinstance(step, participation.Agree):
+                self._agree(step)
+            elif isinstance(step, participation.Closed):
+                self._refuse(step)
+            elif store := self._connect(step):
+                self._entered = step
+                return self._info(step, store)
+
+    def _next_step(self) -> participation.Step:
+        session = self._session
+        if session.evicted is not None:
+            raise api.RendezvousError(session.evicted)
+        return participation.follow(session.record, session.round, session.rank)
+
+    def _wait_on(self, step: participation.Await, deadline: float) -> float:
+        """Wait until there is another step; return the deadline, which spares do not have."""
+        self._say_once(step.reason)
+        now = time.monotonic()
+        if step.as_spare:
+            self._was_spare = True
+            deadline = max(deadline, now + self._options.join_timeout)
+        if now >= deadline:
+            self._time_out(step)
+
+        def moved() -> bool:
+            session = self._session
+            return (
+                session.evicted is not None
+                or participation.follow(session.record, session.round, session.rank) != step
+            )
+
+        self._session.wait(moved, min(deadline - now, _RECHECK_S))
+        return deadline
+
+    def _time_out(self, step: participation.Await) -> NoReturn:
+        limit_s = self._options.join_timeout
+        fault = self._session.fault
+        self._leave("left", f"it found no place in a round within {limit_s:g} s")
+        if isinstance(fault, wire.WireError):
+            raise api.RendezvousStateError(f"run {self._run_id}: {fault}")
+        if fault is not None:
+            raise api.RendezvousConnectionError(f"run {self._run_id}: {fault}")
+        raise api.RendezvousTimeoutError(
+            f"run {self._run_id}: no place in a round within {limit_s:g} s: {step.reason}"
+        )
+
+    def _agree(self, step: participation.Agree) -> None:
+        address = None
+        if step.rank == 0:
+            host = self._session.record.addr
+            store = round_store.bind(host, self._options.join_timeout)
+            self._bound = (step.proposal, store)
+            address = wire.StoreAddress(host, store.port)
+        seen = self._last_formed()
+        self._session.write(
+            lambda record: replace(record, acked=step.proposal, store=address, last_round=seen)
+        )
+
+    def _refuse(self, step: participation.Closed) -> NoReturn:
+        if self._was_spare:
+            self._leave("finished", "the run ended before there was a place for it")
+            raise SystemExit(0)
+        raise api.RendezvousClosedError(f"run {self._run_id} is closed: {step.reason}")
+
+    def _connect(self, step: participation.Enter) -> TCPStore | None:
+        """Return the round's store; None when the round ended before it could be reached."""
+        if self._bound and self._bound[0] == step.round.proposal:
+            return self._bound[1]
+        self._bound = None
+        while not participation.is_disturbed(step.round, self._session.round):
+            try:
+                return round_store.connect(step.store, _CONNECT_ATTEMPT_S)
+            except DistError as error:
+                log.info("The store of round %d is not reached: %s", step.round.number, error)
+        self._come_in()
+        return None
+
+    def _info(self, step: participation.Enter, store: TCPStore) -> api.RendezvousInfo:
+        return api.RendezvousInfo(
+            round_store.RoundStore(store, self._is_disturbed, self._finish, self._settled),
+            step.rank,
+            step.round.world_size,
+            api.RendezvousStoreInfo(step.store.host, step.store.port),
+        )
+
+    # --- going out ---
+
+    def _is_disturbed(self) -> bool:
+        entered = self._entered
+        if entered is None:
+            return False
+        return participation.is_disturbed(entered.round, self._session.round)
+
+    def _finish(self) -> None:
+        """Say that this node's workers have all ended with success."""
+        self._session.write(lambda record: replace(record, finished=True))
+
+    def _settled(self, timeout_s: float) -> bool:
+        """Wait until all members have finished, or the round has ended without this one."""
+        return self._session.wait(
+            lambda: self._session.evicted is not None or self.is_closed() or self._is_disturbed(),
+            timeout_s,
+        )
+
+    def _leave(self, cause: str, reason: str) -> bool:
+        if not self._started or self._has_left:
+            return True
+        self._has_left = True
+        record = self._session.record
+        left = wire.Left(
+            id=record.id,
+            uid=record.uid,
+            slot=record.slot,
+            name=record.name,
+            cause=cause,
+            reason=reason,
+            round=self._last_formed(),
+        )
+        return self._session.leave(left, self._options.close_timeout)
+
+    def _say_once(self, reason: str) -> None:
+        fault = self._session.fault
+        words = f"{reason} ({fault})" if fault else reason
+        if words != self._said:
+            self._said = words
+            log.info("Waiting in run %s: %s.", self._run_id, words)
+
+
+@contextmanager
+def _sigterm_ends_waiting() -> Iterator[None]:
+    """Have SIGTERM end the process while it waits, with exit code 143, if nobody handles it.
+
+    Before the first workers start torch has no handler, and a process with id 1 ignores signals it
+    does not handle.
+    """
+    unhandled = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+    if not unhandled:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _exit)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _exit(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(_EXIT_ON_SIGTERM)

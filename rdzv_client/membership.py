@@ -1,0 +1,60 @@
+"""Who is in a round, and with which rank (pure).
+
+Members of the last round come first, in the order of their ranks, then newcomers, the oldest first;
+those beyond the maximum are spares. Who stays keeps its rank as far as the world still has it, so
+that a change of one member moves as few others as possible. Rank 0 moves only when it left, and
+then to a member that stays if there is one: scripts commonly read their state on rank 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rdzv_client import wire
+
+
+def choose(
+    ready: Sequence[wire.Member], previous: Mapping[str, int], max_nodes: int
+) -> tuple[wire.Member, ...]:
+    """Return those who are in the next round, at most ``max_nodes`` of them.
+
+    Args:
+        ready: Live members that wait for a round, the oldest record first.
+        previous: Member id to rank in the last round.
+        max_nodes: Most members of a round.
+    """
+    stayers = sorted((m for m in ready if m.id in previous), key=lambda m: previous[m.id])
+    newcomers = [m for m in ready if m.id not in previous]
+    return tuple([*stayers, *newcomers][:max_nodes])
+
+
+def rank(chosen: Sequence[wire.Member], previous: Mapping[str, int]) -> tuple[wire.Member, ...]:
+    """Return the chosen in the order of their ranks, 0 to n-1.
+
+    Args:
+        chosen: The members of the round, stayers first, as :func:`choose` returns them.
+        previous: Member id to rank in the last round.
+    """
+    size = len(chosen)
+    stayers = [member for member in chosen if member.id in previous]
+    places = {previous[m.id]: m for m in stayers if previous[m.id] < size}
+    if stayers and 0 not in places:
+        heir = stayers[0]
+        places.pop(previous[heir.id], None)
+        places[0] = heir
+    seated = {member.id for member in places.values()}
+    movers = iter(
+        sorted(
+            (member for member in chosen if member.id not in seated),
+            key=lambda member: _order(member, previous),
+        )
+    )
+    return tuple(places[i] if i in places else next(movers) for i in range(size))
+
+
+def _order(member: wire.Member, previous: Mapping[str, int]) -> tuple[int, int, str]:
+    """Stayers by their old rank, then newcomers by slot, those without a slot last."""
+    if member.id in previous:
+        return (0, previous[member.id], member.id)
+    slot = wire.MAX_NODES if member.slot is None else member.slot
+    return (1, slot, member.id)

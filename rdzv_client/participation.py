@@ -1,0 +1,93 @@
+"""What one member does next, from the round record and its own place in it (pure)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rdzv_client import wire
+
+
+@dataclass(frozen=True)
+class Await:
+    """Nothing can be done before something changes.
+
+    ``as_spare`` says that a full round stands: the member may wait for as long as that lasts.
+    """
+
+    reason: str
+    as_spare: bool = False
+
+
+@dataclass(frozen=True)
+class Agree:
+    """Agree to the proposal; with rank 0, first bind a store for it."""
+
+    proposal: int
+    rank: int
+
+
+@dataclass(frozen=True)
+class Enter:
+    """The round stands and this member is in it."""
+
+    round: wire.Round
+    rank: int
+    store: wire.StoreAddress
+
+
+@dataclass(frozen=True)
+class Closed:
+    """The run is over."""
+
+    reason: str
+
+
+Step = Await | Agree | Enter | Closed
+
+
+def follow(me: wire.Member, round_: wire.Round | None, rank: wire.Rank | None) -> Step:
+    """Return the member's next step inside ``next_rendezvous``.
+
+    Args:
+        me: The member's own record as it last wrote it.
+        round_: The round record, if there is one.
+        rank: The member's own rank record, if there is one.
+    """
+    if round_ is None:
+        return Await("no round was proposed yet")
+    if round_.phase == "closed":
+        return Closed(round_.reason)
+    if not has_place(round_, rank):
+        return _outside(round_)
+    assert rank
+    if round_.phase == "proposed" and me.acked != round_.proposal:
+        return Agree(round_.proposal, rank.rank)
+    if round_.phase == "complete" and me.acked == round_.proposal:
+        assert round_.store
+        return Enter(round_, rank.rank, round_.store)
+    if round_.phase == "proposed":
+        return Await(f"round {round_.number} waits for all {round_.world_size} members to agree")
+    return Await(f"round {round_.number} has ended; the next one is being formed")
+
+
+def _outside(round_: wire.Round) -> Step:
+    if round_.phase == "complete":
+        words = f"round {round_.number} stands with {round_.world_size} members; waiting to join"
+        return Await(words, as_spare=True)
+    return Await(f"the round after {round_.number} is being formed")
+
+
+def has_place(round_: wire.Round, rank: wire.Rank | None) -> bool:
+    """Whether the rank record belongs to this very proposal."""
+    return rank is not None and rank.proposal == round_.proposal and rank.leader == round_.leader
+
+
+def is_disturbed(entered: wire.Round, now: wire.Round | None) -> bool:
+    """Whether the round a member works in has ended, so that its workers must be restarted.
+
+    A closed run disturbs nobody who works, and neither does a store that has forgotten the round
+    (the members bring it back).
+    """
+    if now is None or now.phase == "closed" or now.proposal < entered.proposal:
+        return False
+    return now.proposal != entered.proposal or now.phase != "complete"

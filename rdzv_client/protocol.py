@@ -1,0 +1,439 @@
+"""How rounds are formed, kept and ended: the leader's decision, and what a member does next (pure).
+
+The participants form rounds among themselves. Each is a record of its own in the store; the live
+member with the oldest record leads, and the leader alone writes the round record::
+
+    (none) ──> proposed ──> complete ──> broken ──> proposed ──> complete ...      closed
+                  │ ▲          (a round stands)                                  (from anywhere)
+                  └─┘ a proposed member was lost or stayed silent: propose again
+
+*Proposed*: the leader has chosen members and ranks. Each of them agrees in its own record; the one
+with rank 0 first binds a fresh store and says where it listens. *Complete*: all have agreed, so
+each returns from ``next_rendezvous``. *Broken*: somebody was lost, left or came back early, or
+somebody new can be admitted; the agents stop their workers and enter ``next_rendezvous`` again.
+
+:func:`decide` is called by whoever leads, whenever something has changed or the time it named has
+come. It is a function of a :class:`View` and a time alone, so that every leader decides the same.
+All times in a view are seconds on the leader's own monotonic clock; clocks of different machines
+are never compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+from rdzv_client import membership, wire
+
+# --- what the leader sees ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long a leader waits for what, in seconds.
+
+    Attributes:
+        lease_ttl_s: A member that shows no life for so long is lost.
+        last_call_s: How long a round with enough members waits for more that may come.
+        admission_window_s: How long newcomers gather before a standing round is broken for them.
+        agreement_s: How long a proposed member may stay silent before it is left out.
+        stop_grace_s: Beyond its own stop time-out, how long a member may take to come back.
+    """
+
+    lease_ttl_s: float = 5.0
+    last_call_s: float = 30.0
+    admission_window_s: float = 3.0
+    agreement_s: float = 15.0
+    stop_grace_s: float = 5.0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A live member as the leader sees it; ``since`` is when it last became busy or free."""
+
+    member: wire.Member
+    since: float
+
+
+@dataclass(frozen=True)
+class View:
+    """One leader's snapshot of a run.
+
+    Attributes:
+        me: The member that looks.
+        members: All live members, the oldest record first.
+        round: The round record, if there is one.
+        ranks: Member id to rank record, of the round record's proposal and leader.
+        last_ranks: Member id to rank in the last round that was formed.
+        settings: What the operator wants, if there is one.
+        gone: Pod UIDs that the operator has declared gone.
+        left: Member id to how it left.
+        round_since: When the round record took its present phase.
+        contact_since: Since when the store has been heard without interruption.
+        silent: Members that did not agree to an earlier proposal in time.
+        timing: How long to wait for what.
+    """
+
+    me: str
+    members: tuple[Seen, ...] = ()
+    round: wire.Round | None = None
+    ranks: Mapping[str, wire.Rank] = field(default_factory=dict)
+    last_ranks: Mapping[str, wire.Rank] = field(default_factory=dict)
+    settings: wire.Settings | None = None
+    gone: Mapping[str, wire.Gone] = field(default_factory=dict)
+    left: Mapping[str, wire.Left] = field(default_factory=dict)
+    round_since: float = 0.0
+    contact_since: float = 0.0
+    silent: frozenset[str] = frozenset()
+    timing: Timing = Timing()
+
+    @cached_property
+    def live(self) -> dict[str, wire.Member]:
+        return {seen.member.id: seen.member for seen in self.members}
+
+    @cached_property
+    def phase(self) -> str:
+        return self.round.phase if self.round else "none"
+
+    @cached_property
+    def finished(self) -> frozenset[str]:
+        """Members whose workers have all ended with success, here or already gone."""
+        here = {member.id for member in self.live.values() if member.finished}
+        return frozenset(here | {i for i, left in self.left.items() if left.cause == "finished"})
+
+    @cached_property
+    def busy(self) -> tuple[Seen, ...]:
+        """Members at work in the last round, or still stopping their workers after it."""
+        return tuple(seen for seen in self.members if is_busy(seen.member, self.round))
+
+    @cached_property
+    def ready(self) -> tuple[Seen, ...]:
+        """Members that wait inside ``next_rendezvous`` and can be in the next round."""
+        return tuple(
+            seen
+            for seen in self.members
+            if not seen.member.finished
+            and not is_busy(seen.member, self.round)
+            and seen.member.id not in self.silent
+        )
+
+    @cached_property
+    def lost(self) -> tuple[wire.Rank, ...]:
+        """Members of the last round that are neither alive nor finished, in rank order."""
+        lost = (r for i, r in self.last_ranks.items() if i not in self.live)
+        return tuple(sorted((r for r in lost if r.id not in self.finished), key=lambda r: r.rank))
+
+    @property
+    def max_nodes(self) -> int:
+        return self._bounds[1]
+
+    @property
+    def min_nodes(self) -> int:
+        """Least members of the next round; those that finished need not be replaced."""
+        finished = sum(1 for member in self.last_ranks if member in self.finished)
+        return max(1, self._bounds[0] - finished)
+
+    @property
+    def _bounds(self) -> tuple[int, int]:
+        if self.settings:
+            return self.settings.min_nodes, self.settings.max_nodes
+        first = self.members[0].member
+        return first.min_nodes, first.max_nodes
+
+    @property
+    def expected_nodes(self) -> int | None:
+        """How many members should be there within seconds, at most the maximum."""
+        if self.settings is None or self.settings.expected_nodes is None:
+            return None
+        return min(self.settings.expected_nodes, self.max_nodes)
+
+
+def is_busy(member: wire.Member, round_: wire.Round | None) -> bool:
+    """Whether the member is at work in the last round, or still stopping its workers after it."""
+    return round_ is not None and round_.formed == member.acked != 0 and not member.finished
+
+
+# --- verdicts ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing is to be done before something changes, or ``until``."""
+
+    reason: str
+    until: float | None = None
+
+
+@dataclass(frozen=True)
+class Propose:
+    """Ask these members, in rank order, to form the round."""
+
+    roster: tuple[wire.Member, ...]
+    number: int
+    cause: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Complete:
+    """All have agreed: the round stands."""
+
+    store: wire.StoreAddress
+    reason: str
+
+
+@dataclass(frozen=True)
+class Break:
+    """The round ends, and all who are in it come back."""
+
+    cause: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Close:
+    """The run is over."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Omit:
+    """These members stayed silent on a proposal and are left out of the next ones."""
+
+    members: frozenset[str]
+    reason: str
+
+
+Verdict = Wait | Propose | Complete | Break | Close | Omit
+Rule = Callable[[View, float], Verdict | None]
+
+
+def decide(view: View, now: float) -> Verdict:
+    """Return what the leader does now, and why: the verdict of the first rule that has one."""
+    for rule in RULES[view.phase]:
+        verdict = rule(view, now)
+        if verdict:
+            return verdict
+    raise AssertionError(f"no rule decides phase {view.phase!r}")
+
+
+# --- rules: the end ----------------------------------------------------------------------------
+
+
+def stays_closed(view: View, _now: float) -> Verdict | None:
+    return Wait(f"the run is closed: {view.round.reason}" if view.round else "the run is closed")
+
+
+def operator_closes(view: View, _now: float) -> Verdict | None:
+    if view.settings and view.settings.closed is not None:
+        return Close(view.settings.closed)
+    return None
+
+
+def all_finished(view: View, _now: float) -> Verdict | None:
+    if view.round is None or not view.last_ranks:
+        return None
+    if len(view.last_ranks) == view.round.world_size and view.finished >= set(view.last_ranks):
+        return Close(f"all {count(len(view.last_ranks), 'member')} finished with success")
+    return None
+
+
+# --- rules: a standing round -------------------------------------------------------------------
+
+
+def member_lost(view: View, now: float) -> Verdict | None:
+    """A loss by expiry counts only after one uninterrupted lease of contact.
+
+    After an outage of the store all leases run out together, and the members need a moment to
+    register again. What the operator or the member itself said counts at once.
+    """
+    assert view.round
+    certain = [rank for rank in view.lost if rank.uid in view.gone or rank.id in view.left]
+    if certain:
+        return Break(*_loss(view, certain))
+    missing = len(view.lost) + view.round.world_size - len(view.last_ranks)
+    if not missing:
+        return None
+    settled_at = view.contact_since + view.timing.lease_ttl_s
+    if now < settled_at:
+        return Wait(f"{count(missing, 'member')} must register again", until=settled_at)
+    return Break(*_loss(view, view.lost))
+
+
+def member_came_back(view: View, _now: float) -> Verdict | None:
+    back = [r for i, r in view.last_ranks.items() if i in view.live and _is_back(view, i)]
+    if back:
+        return Break("restart", f"{names(back)} restarted: its workers failed")
+    return None
+
+
+def newcomers_admitted(view: View, now: float) -> Verdict | None:
+    """Newcomers gather for one shared window, so that a scale-out is one round and not many."""
+    standing = sum(1 for seen in view.busy)
+    newcomers = [s for s in view.ready if s.member.id not in view.last_ranks]
+    room = view.max_nodes - standing
+    if not newcomers or room <= 0 or view.finished & set(view.last_ranks):
+        return None
+    opens_at = min(seen.since for seen in newcomers) + view.timing.admission_window_s
+    if not _all_expected_ready(view, standing + len(newcomers)) and now < opens_at:
+        return Wait(f"{count(len(newcomers), 'newcomer')} in the admission window", until=opens_at)
+    admitted = min(room, len(newcomers))
+    who = names(seen.member for seen in newcomers[:admitted])
+    return Break("admission", f"{who} joined: {standing} -> {standing + admitted} members")
+
+
+def round_stands(view: View, _now: float) -> Verdict | None:
+    assert view.round
+    return Wait(f"round {view.round.number} stands with {view.round.world_size} members")
+
+
+# --- rules: a proposal -------------------------------------------------------------------------
+
+
+def all_agreed(view: View, _now: float) -> Verdict | None:
+    assert view.round
+    if len(view.ranks) != view.round.world_size:
+        return None
+    roster = [view.live.get(member) for member in view.ranks]
+    if any(m is None or m.acked != view.round.proposal or m.finished for m in roster):
+        return None
+    rank0 = view.live[view.round.rank0]
+    return Complete(rank0.store, view.round.reason) if rank0.store else None
+
+
+def agreement_awaited(view: View, now: float) -> Verdict | None:
+    assert view.round
+    if len(view.ranks) != view.round.world_size or any(i not in view.live for i in view.ranks):
+        return None
+    silent = [r for i, r in view.ranks.items() if view.live[i].acked != view.round.proposal]
+    ends_at = view.round_since + view.timing.agreement_s
+    if now < ends_at:
+        return Wait(f"waiting for {names(silent)} to agree", until=ends_at)
+    ids = frozenset(rank.id for rank in silent) or frozenset([view.round.rank0])
+    if ids <= view.silent:
+        return None
+    return Omit(ids, f"{names(silent)} did not agree within {view.timing.agreement_s:g} s")
+
+
+# --- rules: forming ----------------------------------------------------------------------------
+
+
+def workers_stopping(view: View, now: float) -> Verdict | None:
+    """Who is still stopping its workers is waited for, so that one slow node costs one round."""
+    deadlines = [
+        view.round_since + seen.member.stop_timeout_s + view.timing.stop_grace_s
+        for seen in view.busy
+    ]
+    still = [s.member for s, ends_at in zip(view.busy, deadlines, strict=True) if now < ends_at]
+    if still:
+        ends_at = max(deadlines)
+        return Wait(f"waiting for {names(still)} to stop its workers", until=ends_at)
+    return None
+
+
+def too_few(view: View, _now: float) -> Verdict | None:
+    ready = len(view.ready)
+    if ready < view.min_nodes:
+        return Wait(f"{ready} of at least {view.min_nodes} members are ready")
+    return None
+
+
+def all_here(view: View, _now: float) -> Verdict | None:
+    """Nobody else can come, or after a loss nobody else is waited for."""
+    cause, reason = _why(view)
+    ready = len(view.ready)
+    nobody_known = view.round is not None and view.expected_nodes is None
+    at_once = cause in {"lost", "left", "admission", "drain"} or nobody_known
+    if ready >= view.max_nodes or at_once or _all_expected_ready(view, ready):
+        return _propose(view, cause, reason)
+    return None
+
+
+def last_call(view: View, now: float) -> Verdict | None:
+    enough_at = sorted(seen.since for seen in view.ready)[view.min_nodes - 1]
+    ends_at = enough_at + view.timing.last_call_s
+    cause, reason = _why(view)
+    if now >= ends_at:
+        return _propose(view, cause, reason)
+    most = view.expected_nodes or view.max_nodes
+    return Wait(f"last call: {len(view.ready)} of {most} members are ready", until=ends_at)
+
+
+_FORMING: Final[tuple[Rule, ...]] = (workers_stopping, too_few, all_here, last_call)
+
+RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
+    "none": (operator_closes, *_FORMING),
+    "proposed": (operator_closes, all_agreed, agreement_awaited, *_FORMING),
+    "complete": (
+        operator_closes,
+        all_finished,
+        member_lost,
+        member_came_back,
+        newcomers_admitted,
+        round_stands,
+    ),
+    "broken": (operator_closes, all_finished, *_FORMING),
+    "closed": (stays_closed,),
+}
+
+
+# --- the parts of a verdict --------------------------------------------------------------------
+
+
+def _propose(view: View, cause: str, reason: str) -> Propose:
+    previous = {member: rank.rank for member, rank in view.last_ranks.items()}
+    ready = [seen.member for seen in view.ready]
+    chosen = membership.choose(ready, previous, view.max_nodes)
+    return Propose(membership.rank(chosen, previous), next_number(view), cause, reason)
+
+
+def next_number(view: View) -> int:
+    """One more than any round that anybody knows of, also when the store was emptied."""
+    formed = 0
+    if view.round:
+        proposed = view.phase == "proposed"
+        formed = view.round.number - 1 if proposed else view.round.number
+    floor = view.settings.round_floor if view.settings else 0
+    return max(formed, floor, *(seen.member.last_round for seen in view.members)) + 1
+
+
+def _why(view: View) -> tuple[str, str]:
+    """The cause of the round to come: a loss outweighs the restart that it brought about."""
+    if view.round is None:
+        return "start", f"{count(len(view.ready), 'member')} joined"
+    if view.lost and view.round.cause != "left":
+        return _loss(view, view.lost)
+    return view.round.cause, view.round.reason
+
+
+def _loss(view: View, lost: Sequence[wire.Rank]) -> tuple[str, str]:
+    if not lost:
+        return "lost", "a member was lost"
+    left = [view.left[rank.id] for rank in lost if rank.id in view.left]
+    if len(left) == len(lost):
+        return "left", f"{names(lost)} left: {left[0].reason}"
+    gone = [view.gone[rank.uid].reason for rank in lost if rank.uid in view.gone]
+    why = gone[0] if gone else f"no sign of life for {view.timing.lease_ttl_s:g} s"
+    return "lost", f"{names(lost)} lost: {why}"
+
+
+def _is_back(view: View, member: str) -> bool:
+    return not is_busy(view.live[member], view.round) and not view.live[member].finished
+
+
+def _all_expected_ready(view: View, here: int) -> bool:
+    return view.expected_nodes is not None and here >= view.expected_nodes
+
+
+def names(who: Iterable[wire.Member | wire.Rank]) -> str:
+    """Return the names of members or ranks, at most four of them and how many more."""
+    all_names = [one.name for one in who]
+    shown = ", ".join(all_names[:4])
+    return shown if len(all_names) <= 4 else f"{shown} and {len(all_names) - 4} more"
+
+
+def count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -1,0 +1,120 @@
+"""What a leader writes to carry out its verdict (pure).
+
+Every write is fenced twice: by the create revision of the leader's own record, so that a leader
+whose record was lost cannot write, and by the revision of the round record it has seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from rdzv_client import protocol, wire
+
+
+@dataclass(frozen=True)
+class Publication:
+    """Documents to put, keys to delete, and the round record that seals them, written last."""
+
+    round: wire.Round
+    ranks: tuple[wire.Rank, ...] = ()
+    stale_ranks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """A round that the store has forgotten, as far as one member knows it."""
+
+    round: wire.Round
+    rank: wire.Rank | None
+
+
+def restoration(
+    best: wire.Round | None, rank: wire.Rank | None, there: wire.Round | None
+) -> Restoration | None:
+    """Return what a member writes back after the store was emptied or set back; None for nothing.
+
+    Args:
+        best: The newest round record the member has seen.
+        rank: Its own place in that round.
+        there: What stands in the store now.
+    """
+    if best is None or (there is not None and there.number >= best.number):
+        return None
+    return Restoration(best, rank)
+
+
+def publish(
+    verdict: protocol.Propose | protocol.Complete | protocol.Break | protocol.Close,
+    view: protocol.View,
+    proposal: int,
+    formation_s: float,
+) -> Publication:
+    """Return what is to be written.
+
+    Args:
+        verdict: What the leader has decided.
+        view: The view it decided on.
+        proposal: A number above any proposal made before; used by a new proposal only.
+        formation_s: How long the round has been forming, in seconds.
+    """
+    if isinstance(verdict, protocol.Propose):
+        return _proposal(verdict, view, proposal)
+    if isinstance(verdict, protocol.Complete):
+        assert view.round
+        formed = view.round.proposal
+        complete = replace(
+            view.round, phase="complete", formed=formed, store=verdict.store, seconds=formation_s
+        )
+        return Publication(complete)
+    if isinstance(verdict, protocol.Break):
+        assert view.round
+        broken = replace(
+            view.round, phase="broken", cause=verdict.cause, reason=verdict.reason, store=None
+        )
+        return Publication(broken)
+    last = view.round or wire.Round(
+        number=0, proposal=0, phase="closed", cause="closed", reason="", leader=view.me
+    )
+    return Publication(replace(last, phase="closed", cause="closed", reason=verdict.reason))
+
+
+def _proposal(verdict: protocol.Propose, view: protocol.View, proposal: int) -> Publication:
+    ranks = tuple(
+        wire.Rank(
+            proposal=proposal,
+            leader=view.me,
+            rank=rank,
+            id=member.id,
+            uid=member.uid,
+            slot=member.slot,
+            name=member.name,
+            node=member.node,
+        )
+        for rank, member in enumerate(verdict.roster)
+    )
+    round_ = wire.Round(
+        number=verdict.number,
+        proposal=proposal,
+        phase="proposed",
+        cause=verdict.cause,
+        reason=verdict.reason,
+        formed=view.round.formed if view.round else 0,
+        world_size=len(ranks),
+        leader=view.me,
+        rank0=verdict.roster[0].id,
+    )
+    chosen = {rank.id for rank in ranks}
+    stale = tuple(member for member in {**view.last_ranks, **view.ranks} if member not in chosen)
+    return Publication(round_, ranks, stale)
+
+
+def next_proposal(view: protocol.View, last_tried: int) -> int:
+    """Return a proposal number that nobody has used.
+
+    Args:
+        view: The leader's view.
+        last_tried: The last number this leader has used itself, written or not: a write whose
+            answer was lost may have left ranks behind.
+    """
+    known = max((seen.member.acked for seen in view.members), default=0)
+    return max(view.round.proposal if view.round else 0, known, last_tried) + 1

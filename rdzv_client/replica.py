@@ -1,0 +1,190 @@
+"""A run's records as one member last heard of them, and the view that a leader decides on.
+
+No input or output here: whoever watches the store tells the replica what changed and when, in
+seconds on its own monotonic clock.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rdzv_client import participation, protocol, wire
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One key of the store: its value, when the key was created and last changed."""
+
+    key: str
+    value: bytes
+    create_revision: int
+    mod_revision: int
+
+
+class Replica:
+    """What one member knows of its run.
+
+    Args:
+        keys: The run's keys.
+        me: This member's id.
+        timing: How long a leader waits for what.
+    """
+
+    def __init__(self, keys: wire.Keys, me: str, timing: protocol.Timing) -> None:
+        self.keys = keys
+        self.me = me
+        self.timing = timing
+        self.settings: wire.Settings | None = None
+        self.round: wire.Round | None = None
+        self.round_revision = 0
+        self.round_fault: wire.WireError | None = None
+        self.round_since = 0.0
+        self._phase = (0, "none")
+        self.forming_since: float | None = None
+        self.ranks: dict[str, wire.Rank] = {}
+        self.last_ranks: dict[str, wire.Rank] = {}
+        self._members: dict[str, tuple[int, wire.Member]] = {}
+        self._since: dict[str, tuple[bool, float]] = {}
+        self._gone: dict[str, wire.Gone] = {}
+        self._left: dict[str, wire.Left] = {}
+        self._silent: frozenset[str] = frozenset()
+
+    # --- what was heard ---
+
+    def reset(self, records: Iterable[Record], now: float) -> None:
+        """Take a full listing in place of all that was heard before."""
+        self._members, self._gone, self._left = {}, {}, {}
+        self.ranks, self.settings = {}, None
+        self.round, self.round_revision = None, 0
+        for record in sorted(records, key=lambda record: record.mod_revision):
+            self.put(record, now)
+
+    def put(self, record: Record, now: float) -> None:
+        """Take a record that was created or changed.
+
+        A record that is not valid is left out, with a warning; if it is the round record, the fault
+        is kept in ``round_fault`` until a valid one replaces it.
+        """
+        try:
+            self._put(record, now)
+        except wire.WireError as error:
+            log.warning("Ignored what stands in the store: %s", error)
+            if record.key == self.keys.round:
+                self.round_fault = error
+
+    def _put(self, record: Record, now: float) -> None:
+        keys, key, value = self.keys, record.key, record.value
+        if key == keys.round:
+            self._take_round(wire.decode(wire.Round, key, value), record.mod_revision, now)
+        elif key == keys.settings:
+            self.settings = wire.decode(wire.Settings, key, value)
+        elif key.startswith(keys.members):
+            member = wire.decode(wire.Member, key, value)
+            self._members[key] = (record.create_revision, member)
+            self._silent -= {member.id}
+        elif key.startswith(keys.ranks):
+            rank = wire.decode(wire.Rank, key, value)
+            self.ranks[rank.id] = rank
+        elif key.startswith(keys.gone_prefix):
+            gone = wire.decode(wire.Gone, key, value)
+            self._gone[gone.uid] = gone
+        elif key.startswith(keys.left_prefix):
+            left = wire.decode(wire.Left, key, value)
+            self._left[left.id] = left
+
+    def delete(self, key: str, now: float) -> None:
+        """Take note that a key is no more."""
+        keys = self.keys
+        if key == keys.round:
+            self.round, self.round_revision = None, 0
+            self._phase, self.round_since = (0, "none"), now
+        elif key == keys.settings:
+            self.settings = None
+        elif key.startswith(keys.members):
+            self._members.pop(key, None)
+        elif key.startswith(keys.ranks):
+            self.ranks.pop(key.removeprefix(keys.ranks), None)
+        elif key.startswith(keys.left_prefix):
+            self._left.pop(key.removeprefix(keys.left_prefix), None)
+
+    def _take_round(self, new: wire.Round, revision: int, now: float) -> None:
+        self.round, self.round_revision, self.round_fault = new, revision, None
+        if self._phase != (new.proposal, new.phase):
+            self._phase = (new.proposal, new.phase)
+            self.round_since = now
+        if new.phase == "complete":
+            self.forming_since = None
+        elif self.forming_since is None:
+            self.forming_since = now
+
+    def omit(self, members: frozenset[str]) -> None:
+        """Leave these members out of proposals until they write their records again."""
+        self._silent |= members
+
+    # --- what is known ---
+
+    @property
+    def my_rank(self) -> wire.Rank | None:
+        return self.ranks.get(self.me)
+
+    def oldest(self) -> str | None:
+        """Return the id of the live member with the oldest record, who leads."""
+        if not self._members:
+            return None
+        return min(self._members.values(), key=lambda entry: entry[0])[1].id
+
+    def view(self, now: float, contact_since: float) -> protocol.View:
+        """Return the snapshot that a leader decides on.
+
+        Args:
+            now: The time.
+            contact_since: Since when the store has been heard without interruption.
+        """
+        self._note_last_ranks()
+        return protocol.View(
+            me=self.me,
+            members=self._seen(now),
+            round=self.round,
+            ranks=self._placed(),
+            last_ranks=dict(self.last_ranks),
+            settings=self.settings,
+            gone=dict(self._gone),
+            left=dict(self._left),
+            round_since=self.round_since,
+            contact_since=contact_since,
+            silent=self._silent,
+            timing=self.timing,
+        )
+
+    def formation_s(self, now: float) -> float:
+        """Return how long the round to come has been forming, in seconds."""
+        if self.forming_since is not None:
+            return now - self.forming_since
+        first = min((since for _, since in self._since.values()), default=now)
+        return now - first
+
+    def _seen(self, now: float) -> tuple[protocol.Seen, ...]:
+        ordered = sorted(self._members.values(), key=lambda entry: entry[0])
+        since = {}
+        for _, member in ordered:
+            busy = protocol.is_busy(member, self.round)
+            known = self._since.get(member.id)
+            since[member.id] = known if known and known[0] == busy else (busy, now)
+        self._since = since
+        return tuple(protocol.Seen(member, since[member.id][1]) for _, member in ordered)
+
+    def _placed(self) -> dict[str, wire.Rank]:
+        if self.round is None:
+            return {}
+        round_ = self.round
+        placed = [r for r in self.ranks.values() if participation.has_place(round_, r)]
+        return {rank.id: rank for rank in sorted(placed, key=lambda rank: rank.rank)}
+
+    def _note_last_ranks(self) -> None:
+        """The members of the last formed round; of the proposal, if nothing better is known."""
+        if self.round and (self.round.formed == self.round.proposal or not self.last_ranks):
+            self.last_ranks = self._placed()

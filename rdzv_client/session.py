@@ -1,0 +1,259 @@
+"""One member's seat in a run: its record, what it hears, and its share of leading.
+
+The session runs one thread that keeps the member's record in the store as it should be, through
+outages, and that carries out the leader's verdicts while this member leads. Everything else only
+reads what the session knows, so that nothing which the agent polls ever waits for the store.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from rdzv_client import protocol, publication, wire
+from rdzv_client.backends import Backend, Evicted, StoreUnavailable
+from rdzv_client.replica import Record, Replica
+
+log = logging.getLogger(__name__)
+
+_BACKOFF_S = (0.05, 2.0)
+_RECHECK_S = 0.5
+
+
+class Session:
+    """Registers a member and keeps it registered until :meth:`leave`.
+
+    Args:
+        backend: The store.
+        keys: The run's keys.
+        record: The member's first record.
+        timing: How long a leader waits for what.
+
+    Attributes:
+        evicted: Why the member may not take part any longer; None while it may.
+    """
+
+    def __init__(
+        self, backend: Backend, keys: wire.Keys, record: wire.Member, timing: protocol.Timing
+    ) -> None:
+        self.backend, self.timing = backend, timing
+        self.evicted: str | None = None
+        self._changed = threading.Condition()
+        self._replica = Replica(keys, record.id, timing)
+        self._record = record
+        self._written: wire.Member | None = None
+        self._left: wire.Left | None = None
+        self._best: tuple[wire.Round, wire.Rank | None] | None = None
+        self._restore = False
+        self._fault: Exception | None = None
+        self._last_proposal = 0
+        self._sealed = (-1, 0.0)
+        self._contact_since = self._beaten_at = self._progress_at = time.monotonic()
+        self._version = 0
+        self._ended = False
+        self._waiting_for = ""
+        self._thread = threading.Thread(target=self._run, name="rendezvous-session", daemon=True)
+
+    # --- what the handler asks ---
+
+    def start(self) -> None:
+        """Begin to register, to listen and to lead; returns at once."""
+        self.backend.start(self)
+        self._thread.start()
+
+    @property
+    def record(self) -> wire.Member:
+        """The member's record as it should stand in the store."""
+        return self._record
+
+    @property
+    def round(self) -> wire.Round | None:
+        return self._replica.round
+
+    @property
+    def rank(self) -> wire.Rank | None:
+        return self._replica.my_rank
+
+    @property
+    def fault(self) -> Exception | None:
+        """Why the store cannot be reached or its round record be read; None when all is well."""
+        return self._replica.round_fault or self._fault
+
+    def write(self, change: Callable[[wire.Member], wire.Member]) -> None:
+        """Change the member's record; it reaches the store as soon as that can be reached."""
+        with self._changed:
+            self._record = change(self._record)
+            self._touch()
+
+    def wait(self, holds: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until something holds that depends on what the session knows."""
+        with self._changed:
+            return self._changed.wait_for(holds, timeout_s)
+
+    def leave(self, left: wire.Left, timeout_s: float) -> bool:
+        """Take the member out of the run; return whether the store knows it within the time."""
+        with self._changed:
+            if self._left is None:
+                self._left = left
+                self._touch()
+            self._changed.wait_for(lambda: self._ended, timeout_s)
+            ended, self._ended = self._ended, True
+            self._touch()
+        self.backend.stop()
+        return ended
+
+    # --- what the backend tells (see backends.Listener) ---
+
+    def listed(self, records: Iterable[Record], *, continuous: bool) -> None:
+        with self._changed:
+            now = time.monotonic()
+            self._replica.reset(records, now)
+            if not continuous:
+                self._contact_since = now
+                self._restore = True
+            self._note_best()
+            self._touch()
+
+    def changed(self, puts: Iterable[Record], deletes: Iterable[str]) -> None:
+        with self._changed:
+            now = time.monotonic()
+            for record in puts:
+                self._replica.put(record, now)
+            for key in deletes:
+                self._replica.delete(key, now)
+            self._note_best()
+            self._touch()
+
+    def alive(self) -> bool:
+        return time.monotonic() - self._progress_at < 3 * self.timing.lease_ttl_s + 5
+
+    def beaten(self) -> None:
+        now = time.monotonic()
+        if now - self._beaten_at > self.timing.lease_ttl_s:
+            self._contact_since = now
+        self._beaten_at = now
+        self._fault = None
+
+    def lapsed(self) -> None:
+        with self._changed:
+            self._contact_since = time.monotonic()
+            self._written = None
+            self._touch()
+
+    def unreachable(self, error: Exception) -> None:
+        self._fault = error
+
+    # --- the session's own thread ---
+
+    def _run(self) -> None:
+        backoff_s = _BACKOFF_S[0]
+        seen, until = -1, 0.0
+        while not self._ended:
+            with self._changed:
+                timeout_s = max(0.0, min(until - time.monotonic(), _RECHECK_S))
+                self._changed.wait_for(lambda seen=seen: self._version != seen, timeout_s)  # type: ignore[misc]
+                seen = self._version
+            self._progress_at = time.monotonic()
+            try:
+                until = self._advance()
+                backoff_s = _BACKOFF_S[0]
+            except StoreUnavailable as error:
+                self._fault = error
+                until = time.monotonic() + backoff_s * random.uniform(0.5, 1.0)  # noqa: S311
+                backoff_s = min(backoff_s * 2, _BACKOFF_S[1])
+                seen = self._version
+            except Evicted as error:
+                self._end(str(error))
+
+    def _advance(self) -> float:
+        """Do what is due; return when to look again at the latest, on the monotonic clock."""
+        self._keep_record()
+        if self._restore:
+            self._bring_back()
+        if self.backend.leading:
+            until = self._lead()
+            self._finish_leaving()
+            return until
+        self._finish_leaving()
+        return time.monotonic() + _RECHECK_S
+
+    def _keep_record(self) -> None:
+        record, written = self._record, self._written
+        if written is None:
+            self.backend.register(record)
+        elif written == record:
+            return
+        elif not self.backend.rewrite(record):
+            self.lapsed()
+            return
+        self._fault = None
+        with self._changed:
+            self._written = record
+
+    def _bring_back(self) -> None:
+        self._restore = False
+        best, rank = self._best or (None, None)
+        lost = publication.restoration(best, rank, self._replica.round)
+        if lost:
+            log.warning("The store has forgotten round %d; bringing it back.", lost.round.number)
+            self.backend.restore(lost, self._replica.round_revision)
+
+    def _lead(self) -> float:
+        now = time.monotonic()
+        with self._changed:
+            if self._replica.oldest() != self._record.id or self._is_unheard(now):
+                return now + _RECHECK_S
+            view = self._replica.view(now, self._contact_since)
+            revision = self._replica.round_revision
+            formation_s = self._replica.formation_s(now)
+        verdict = protocol.decide(view, now)
+        if isinstance(verdict, protocol.Wait):
+            self._say_once(verdict.reason)
+            return verdict.until if verdict.until is not None else now + _RECHECK_S
+        log.info("As the leader: %s: %s", type(verdict).__name__.lower(), verdict.reason)
+        if isinstance(verdict, protocol.Omit):
+            self._replica.omit(verdict.members)
+            return now
+        self._last_proposal = publication.next_proposal(view, self._last_proposal)
+        new = publication.publish(verdict, view, self._last_proposal, formation_s)
+        if self.backend.publish(new, revision):
+            self._sealed = (revision, time.monotonic())
+        return time.monotonic() + _RECHECK_S
+
+    def _is_unheard(self, now: float) -> bool:
+        """Whether the round record that this leader has just written is still on its way back.
+
+        Deciding again on the old one would only make a write that its fence refuses.
+        """
+        revision, at = self._sealed
+        return self._replica.round_revision == revision and now < at + _RECHECK_S
+
+    def _finish_leaving(self) -> None:
+        if self._left and not self._ended:
+            self.backend.leave(self._left)
+            self._end(None)
+
+    def _end(self, evicted: str | None) -> None:
+        with self._changed:
+            self.evicted, self._ended = evicted, True
+            self._touch()
+
+    def _note_best(self) -> None:
+        """Remember the newest round, and that it was formed, for the day the store forgets it."""
+        round_ = self._replica.round
+        if round_ is None:
+            return
+        if self._best is None or round_.number >= self._best[0].number:
+            self._best = (round_, self._replica.my_rank)
+
+    def _touch(self) -> None:
+        self._version += 1
+        self._changed.notify_all()
+
+    def _say_once(self, reason: str) -> None:
+        if reason != self._waiting_for:
+            self._waiting_for = reason
+            log.info("As the leader: %s", reason)

@@ -1,0 +1,1 @@
+"""A test kit: whole clusters of members on virtual time, with faults."""

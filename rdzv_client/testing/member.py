@@ -1,0 +1,281 @@
+"""A member of a simulated cluster: the session's work without threads or sockets."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rdzv_client import participation, protocol, publication, wire
+from rdzv_client.replica import Replica
+from rdzv_client.testing.store import Change, Write
+
+if TYPE_CHECKING:
+    from rdzv_client.testing.cluster import Cluster
+
+_nonces = itertools.count(1)
+
+
+class SimulatedMember:
+    """One agent process: its record, its replica, and whether it works, waits or is dead.
+
+    Attributes:
+        entered: The round it works in; None while it is inside ``next_rendezvous``.
+        ended: Why it ended for good; None while it has not.
+        stop_s: How long its agent takes to stop its workers.
+    """
+
+    def __init__(self, cluster: Cluster, name: str, slot: int | None) -> None:
+        self.cluster, self.name, self.slot = cluster, name, slot
+        self.uid = name
+        self.id = f"{name}.{next(_nonces)}"
+        self.keys = wire.Keys("run")
+        self.key = self.keys.member(slot, self.id)
+        self.replica = Replica(self.keys, self.id, cluster.timing)
+        self.record = cluster.record_for(self)
+        self.create_revision = 0
+        self.entered: participation.Enter | None = None
+        self.ended: str | None = None
+        self.crashed = self.paused = self.cut_off = False
+        self.stop_s = 0.1
+        self._inbox: list[Callable[[], None]] = []
+        self._last_proposal = 0
+        self._publishing = self._restarting = False
+        self._beat_at = cluster.now
+        self._contact_since = cluster.now
+        self._best: tuple[wire.Round, wire.Rank | None] | None = None
+
+    def __str__(self) -> str:
+        round_ = self.entered.round.number if self.entered else None
+        flags = [f for f in ("crashed", "paused", "cut_off") if getattr(self, f)]
+        return f"{self.id}: works in {round_} acked {self.record.acked} {self.ended or ''} {flags}"
+
+    @property
+    def is_well(self) -> bool:
+        return not (self.crashed or self.paused or self.cut_off or self.ended)
+
+    # --- the world acts on it ---
+
+    def begin(self) -> None:
+        self._relist()
+        self._register()
+        self._beat()
+
+    def crash(self) -> None:
+        self.crashed = True
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+        inbox, self._inbox = self._inbox, []
+        for action in inbox:
+            self.deliver(action)
+
+    def cut(self) -> None:
+        self.cut_off = True
+
+    def heal(self) -> None:
+        self.cut_off = False
+        self.deliver(self.resync)
+
+    def fail_workers(self) -> None:
+        """The workers of this node fail; its agent comes back to the rendezvous."""
+        if self.entered and self.is_well:
+            self._come_back()
+
+    def finish(self) -> None:
+        """The workers of this node end with success."""
+        self.record = replace(self.record, finished=True)
+        self._put_record(then=self._advance)
+
+    def leave(self, cause: str, reason: str) -> None:
+        left = wire.Left(self.id, self.uid, self.slot, self.name, cause, reason)
+        self.ended = reason
+        puts = {self.keys.left(self.id): wire.encode(left)}
+        self.cluster.send(self, Write(self.id, puts, (self.key,)), lambda _held: None)
+
+    # --- messages ---
+
+    def deliver(self, action: Callable[[], None]) -> None:
+        """Have it process a message: now, when it is resumed, or never."""
+        if self.crashed or self.ended:
+            return
+        if self.paused:
+            self._inbox.append(action)
+        else:
+            action()
+
+    def hear(self, changes: list[Change]) -> None:
+        """The watch brings changes; one that is cut off hears nothing and will list again."""
+        if not self.cut_off:
+            self.deliver(lambda: self._take(changes))
+
+    def _take(self, changes: list[Change]) -> None:
+        now = self.cluster.now
+        for change in changes:
+            if change.record:
+                self.replica.put(change.record, now)
+            else:
+                self.replica.delete(change.key, now)
+        if any(change.key == self.key and change.record is None for change in changes):
+            self._register()
+        self._advance()
+
+    def resync(self) -> None:
+        """Contact was lost: list again, register again, bring back a round the store forgot."""
+        self._relist()
+        self._contact_since = self.cluster.now
+        if self.key not in self.cluster.store.records:
+            self._register()
+        self._restore()
+        self._advance()
+
+    def _relist(self) -> None:
+        self.replica.reset(self.cluster.store.records.values(), self.cluster.now)
+
+    def beaten(self, known: bool) -> None:
+        now = self.cluster.now
+        if now - self._beat_at > self.cluster.timing.lease_ttl_s:
+            self._contact_since = now
+        self._beat_at = now
+        if not known:
+            self._register()
+
+    def _beat(self) -> None:
+        if self.crashed or self.ended:
+            return
+        if not self.paused:
+            self.cluster.beat(self)
+            self._advance()
+        self.cluster.at(self.cluster.timing.lease_ttl_s / 3, self._beat)
+
+    # --- its own record ---
+
+    def _register(self) -> None:
+        absent = {self.keys.gone(self.uid): 0, self.keys.left(self.id): 0}
+        puts = {self.key: wire.encode(self.record)}
+        write = Write(self.id, puts, created=absent, leased=True)
+        self.cluster.send(self, write, lambda held: None if held else self._evicted())
+
+    def _evicted(self) -> None:
+        self.ended = "declared gone"
+
+    def _put_record(self, then: Callable[[], None] = lambda: None) -> None:
+        created = {self.key: self.create_revision} if self.create_revision else {}
+        puts = {self.key: wire.encode(self.record)}
+        write = Write(self.id, puts, created=created, leased=True)
+        self.cluster.send(self, write, lambda _held: then())
+
+    # --- the protocol ---
+
+    def _advance(self) -> None:
+        """Lead if it is this member's to lead; take its own next step."""
+        if self.ended or self.crashed:
+            return
+        self._note()
+        self._lead()
+        if self.entered is None:
+            self._follow()
+        elif self._must_restart(self.entered):
+            self._restarting = True
+            self.cluster.at(self.stop_s, lambda: self.deliver(self._come_back))
+
+    def _must_restart(self, entered: participation.Enter) -> bool:
+        free = not self._restarting and not self.record.finished
+        return free and participation.is_disturbed(entered.round, self.replica.round)
+
+    def _note(self) -> None:
+        mine = self.cluster.store.records.get(self.key)
+        self.create_revision = mine.create_revision if mine else 0
+        round_ = self.replica.round
+        if round_:
+            formed = round_.number - (round_.phase == "proposed")
+            best = max(self.record.last_round, formed)
+            self.record = replace(self.record, last_round=best)
+            if self._best is None or round_.number >= self._best[0].number:
+                self._best = (round_, self.replica.my_rank)
+
+    def _restore(self) -> None:
+        """Bring back the round that the store forgot, as far as this member knows it."""
+        if self._best is None:
+            return
+        best, rank = self._best
+        there = self.replica.round
+        if there and there.number >= best.number:
+            return
+        puts = {self.keys.round: wire.encode(best)}
+        revision = {self.keys.round: self.replica.round_revision}
+        self.cluster.send(self, Write(self.id, puts, modified=revision), lambda _held: None)
+        if rank:
+            mine = {self.keys.rank(self.id): wire.encode(rank)}
+            self.cluster.send(self, Write(self.id, mine), lambda _held: None)
+
+    def _come_back(self) -> None:
+        if self.entered is None:
+            return
+        self.entered, self._restarting = None, False
+        self.record = replace(self.record, acked=0, store=None)
+        self._put_record(then=self._advance)
+
+    def _follow(self) -> None:
+        step = participation.follow(self.record, self.replica.round, self.replica.my_rank)
+        if isinstance(step, participation.Agree):
+            port = self.cluster.random.randint(1024, 65535)
+            store = wire.StoreAddress(self.record.addr, port) if step.rank == 0 else None
+            self.record = replace(self.record, acked=step.proposal, store=store)
+            self._put_record()
+        elif isinstance(step, participation.Enter):
+            self.entered = step
+            self.cluster.promises.check_return(self, step)
+            self._advance()
+        elif isinstance(step, participation.Closed):
+            self.ended = f"closed: {step.reason}"
+
+    def _lead(self) -> None:
+        if self._publishing or self.replica.oldest() != self.id:
+            return
+        now = self.cluster.now
+        view = self.replica.view(now, self._contact_since)
+        verdict = protocol.decide(view, now)
+        if isinstance(verdict, protocol.Omit):
+            self.replica.omit(verdict.members)
+            self._lead()
+        elif isinstance(verdict, protocol.Wait):
+            if verdict.until is not None:
+                self.cluster.at(verdict.until - now, lambda: self.deliver(self._advance))
+        else:
+            self._publish(verdict, view)
+
+    def _publish(
+        self,
+        verdict: protocol.Propose | protocol.Complete | protocol.Break | protocol.Close,
+        view: protocol.View,
+    ) -> None:
+        self._last_proposal = publication.next_proposal(view, self._last_proposal)
+        formation_s = self.replica.formation_s(self.cluster.now)
+        new = publication.publish(verdict, view, self._last_proposal, formation_s)
+        puts = {self.keys.rank(rank.id): wire.encode(rank) for rank in new.ranks}
+        puts[self.keys.round] = wire.encode(new.round)
+        write = Write(
+            self.id,
+            puts,
+            tuple(self.keys.rank(member) for member in new.stale_ranks),
+            created={self.key: self.create_revision},
+            modified={self.keys.round: view_revision(self.replica)},
+        )
+        self._publishing = True
+        self.cluster.send(self, write, self._published)
+        self.cluster.at(1.0, lambda: self.deliver(lambda: self._published(False)))
+
+    def _published(self, _held: bool) -> None:
+        if self._publishing:
+            self._publishing = False
+            self.cluster.at(0.05, lambda: self.deliver(self._advance))
+
+
+def view_revision(replica: Replica) -> int:
+    """The revision of the round record that a write is fenced by."""
+    return replica.round_revision
