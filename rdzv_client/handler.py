@@ -152,6 +152,8 @@ class ProtocolHandler(api.RendezvousHandler):  # type: ignore[misc]
                 deadline = self._wait_on(step, deadline)
             elif isinstance(step, participation.Agree):
                 self._agree(step)
+            elif isinstance(step, participation.Rejoin):
+                self._come_in()
             elif isinstance(step, participation.Closed):
                 self._refuse(step)
             elif store := self._connect(step):

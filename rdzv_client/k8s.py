@@ -6,8 +6,10 @@ it needs into the training container, so that the user's command is plain ``torc
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -38,6 +40,7 @@ def create_handler(params: Any) -> Any:
     from rdzv_client.handler import ProtocolHandler  # noqa: PLC0415
     from rdzv_client.session import Session  # noqa: PLC0415
 
+    show_log()
     chosen = options.parse(params.config)
     record = identify(os.environ, params)
     keys = wire.Keys(params.run_id)
@@ -45,6 +48,20 @@ def create_handler(params: Any) -> Any:
     backend = EtcdBackend(client, keys, record.id, record.slot, chosen.lease_ttl)
     session = Session(backend, keys, record, chosen.timing)
     return ProtocolHandler(params.backend, params.run_id, session, chosen)
+
+
+def show_log() -> None:
+    """Have what the rendezvous says appear in the pod's log: torchrun shows warnings only.
+
+    ``RDZV_LOG_LEVEL`` sets the level (INFO). Where logging is set up already, that is kept.
+    """
+    log = logging.getLogger("rdzv_client")
+    if log.handlers or logging.getLogger().handlers:
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s rendezvous: %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(os.environ.get("RDZV_LOG_LEVEL", "INFO").upper())
 
 
 def etcd_endpoints(endpoint: str) -> list[str]:

@@ -36,13 +36,23 @@ class Enter:
 
 
 @dataclass(frozen=True)
+class Rejoin:
+    """The round formed and ended before this member heard of it: withdraw the agreement.
+
+    Until it does, the leader takes it for one that is still stopping its workers.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Closed:
     """The run is over."""
 
     reason: str
 
 
-Step = Await | Agree | Enter | Closed
+Step = Await | Agree | Enter | Rejoin | Closed
 
 
 def follow(me: wire.Member, round_: wire.Round | None, rank: wire.Rank | None) -> Step:
@@ -57,6 +67,8 @@ def follow(me: wire.Member, round_: wire.Round | None, rank: wire.Rank | None) -
         return Await("no round was proposed yet")
     if round_.phase == "closed":
         return Closed(round_.reason)
+    if me.acked == round_.formed != 0 and round_.phase != "complete":
+        return Rejoin(f"round {round_.number} ended before this member heard of it")
     if not has_place(round_, rank):
         return _outside(round_)
     assert rank

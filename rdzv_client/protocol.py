@@ -330,7 +330,7 @@ def workers_stopping(view: View, now: float) -> Verdict | None:
     still = [s.member for s, ends_at in zip(view.busy, deadlines, strict=True) if now < ends_at]
     if still:
         ends_at = max(deadlines)
-        return Wait(f"waiting for {names(still)} to stop its workers", until=ends_at)
+        return Wait(f"waiting for {names(still)} to stop their workers", until=ends_at)
     return None
 
 

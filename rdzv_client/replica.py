@@ -25,6 +25,37 @@ class Record:
     mod_revision: int
 
 
+class Contact:
+    """Since when the store has been heard without interruption.
+
+    While it is not heard nobody can renew a lease, so that all may run out together, whoever lives.
+    Two thirds of a lease without an answer are taken for an interruption: beats come thrice as
+    often as they must.
+
+    Args:
+        lease_ttl_s: The lease.
+        now: The time.
+    """
+
+    def __init__(self, lease_ttl_s: float, now: float) -> None:
+        self._longest_gap_s = lease_ttl_s * 2 / 3
+        self._since = self._beaten_at = now
+
+    def beaten(self, now: float) -> None:
+        """Take note that the store has answered."""
+        if now - self._beaten_at > self._longest_gap_s:
+            self._since = now
+        self._beaten_at = now
+
+    def interrupted(self, now: float) -> None:
+        """Take note that changes may have been missed."""
+        self._since = now
+
+    def since(self, now: float) -> float:
+        """Return since when contact has lasted; ``now`` while there is none."""
+        return now if now - self._beaten_at > self._longest_gap_s else self._since
+
+
 class Replica:
     """What one member knows of its run.
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 
 from rdzv_client import protocol, publication, wire
 from rdzv_client.backends import Backend, Evicted, StoreUnavailable
-from rdzv_client.replica import Record, Replica
+from rdzv_client.replica import Contact, Record, Replica
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,8 @@ class Session:
         self._fault: Exception | None = None
         self._last_proposal = 0
         self._sealed = (-1, 0.0)
-        self._contact_since = self._beaten_at = self._progress_at = time.monotonic()
+        self._progress_at = time.monotonic()
+        self._contact = Contact(timing.lease_ttl_s, self._progress_at)
         self._version = 0
         self._ended = False
         self._waiting_for = ""
@@ -112,7 +113,7 @@ class Session:
             now = time.monotonic()
             self._replica.reset(records, now)
             if not continuous:
-                self._contact_since = now
+                self._contact.interrupted(now)
                 self._restore = True
             self._note_best()
             self._touch()
@@ -131,15 +132,13 @@ class Session:
         return time.monotonic() - self._progress_at < 3 * self.timing.lease_ttl_s + 5
 
     def beaten(self) -> None:
-        now = time.monotonic()
-        if now - self._beaten_at > self.timing.lease_ttl_s:
-            self._contact_since = now
-        self._beaten_at = now
-        self._fault = None
+        with self._changed:
+            self._contact.beaten(time.monotonic())
+            self._fault = None
 
     def lapsed(self) -> None:
         with self._changed:
-            self._contact_since = time.monotonic()
+            self._contact.interrupted(time.monotonic())
             self._written = None
             self._touch()
 
@@ -206,7 +205,7 @@ class Session:
         with self._changed:
             if self._replica.oldest() != self._record.id or self._is_unheard(now):
                 return now + _RECHECK_S
-            view = self._replica.view(now, self._contact_since)
+            view = self._replica.view(now, self._contact.since(now))
             revision = self._replica.round_revision
             formation_s = self._replica.formation_s(now)
         verdict = protocol.decide(view, now)
@@ -256,4 +255,4 @@ class Session:
     def _say_once(self, reason: str) -> None:
         if reason != self._waiting_for:
             self._waiting_for = reason
-            log.info("As the leader: %s", reason)
+            log.debug("As the leader: %s", reason)

@@ -129,7 +129,8 @@ class Cluster:
     def _deliver_in_order(self, member: SimulatedMember, changes: list[Change]) -> None:
         at = max(self.now + self.delay(), self._delivered_at.get(member.id, 0.0))
         self._delivered_at[member.id] = at
-        self.at(at - self.now, lambda: member.hear(changes))
+        listing = member.listing
+        self.at(at - self.now, lambda: member.hear(changes, listing))
 
     # --- what happens to it ---
 
@@ -157,7 +158,12 @@ class Cluster:
         """Write the operator's settings."""
         self.settings_seq += 1
         settings = wire.Settings(
-            self.settings_seq, self.min_nodes, self.max_nodes, expected, closed=closed
+            self.settings_seq,
+            self.min_nodes,
+            self.max_nodes,
+            expected,
+            round_floor=self.promises.highest,
+            closed=closed,
         )
         write = Write("operator", {RUN.settings: wire.encode(settings)})
         self.publish(self.store.apply(write)[1])
@@ -172,8 +178,9 @@ class Cluster:
         self.store.expires_at = dict.fromkeys(self.store.expires_at, self.now)
 
     def replace_store(self) -> None:
-        """Put an empty store in place of this one; everybody lists again."""
+        """Put an empty store in place of this one, as the operator does: settings and floor first."""
         self.store.empty()
+        self.settings()
         for member in self.members.values():
             self.at(self.delay(), functools.partial(member.deliver, member.resync))
 

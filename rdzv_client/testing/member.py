@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rdzv_client import participation, protocol, publication, wire
-from rdzv_client.replica import Replica
+from rdzv_client.replica import Contact, Replica
 from rdzv_client.testing.store import Change, Write
 
 if TYPE_CHECKING:
@@ -24,12 +24,13 @@ class SimulatedMember:
         entered: The round it works in; None while it is inside ``next_rendezvous``.
         ended: Why it ended for good; None while it has not.
         stop_s: How long its agent takes to stop its workers.
+        listing: How often it has listed the run; a watch begins with a listing.
     """
 
     def __init__(self, cluster: Cluster, name: str, slot: int | None) -> None:
         self.cluster, self.name, self.slot = cluster, name, slot
-        self.uid = name
-        self.id = f"{name}.{next(_nonces)}"
+        self.uid = f"{name}-{next(_nonces)}"
+        self.id = f"{self.uid}.0"
         self.keys = wire.Keys("run")
         self.key = self.keys.member(slot, self.id)
         self.replica = Replica(self.keys, self.id, cluster.timing)
@@ -39,11 +40,13 @@ class SimulatedMember:
         self.ended: str | None = None
         self.crashed = self.paused = self.cut_off = False
         self.stop_s = 0.1
+        self.listing = 0
         self._inbox: list[Callable[[], None]] = []
         self._last_proposal = 0
         self._publishing = self._restarting = False
-        self._beat_at = cluster.now
-        self._contact_since = cluster.now
+        self._written: wire.Member | None = None
+        self._writing: wire.Member | None = None
+        self._contact = Contact(cluster.timing.lease_ttl_s, cluster.now)
         self._best: tuple[wire.Round, wire.Rank | None] | None = None
 
     def __str__(self) -> str:
@@ -89,7 +92,7 @@ class SimulatedMember:
     def finish(self) -> None:
         """The workers of this node end with success."""
         self.record = replace(self.record, finished=True)
-        self._put_record(then=self._advance)
+        self._advance()
 
     def leave(self, cause: str, reason: str) -> None:
         left = wire.Left(self.id, self.uid, self.slot, self.name, cause, reason)
@@ -108,12 +111,14 @@ class SimulatedMember:
         else:
             action()
 
-    def hear(self, changes: list[Change]) -> None:
+    def hear(self, changes: list[Change], listing: int) -> None:
         """The watch brings changes; one that is cut off hears nothing and will list again."""
         if not self.cut_off:
-            self.deliver(lambda: self._take(changes))
+            self.deliver(lambda: self._take(changes, listing))
 
-    def _take(self, changes: list[Change]) -> None:
+    def _take(self, changes: list[Change], listing: int) -> None:
+        if listing != self.listing:
+            return  # of a watch that was given up: what it brings is older than the listing
         now = self.cluster.now
         for change in changes:
             if change.record:
@@ -127,20 +132,18 @@ class SimulatedMember:
     def resync(self) -> None:
         """Contact was lost: list again, register again, bring back a round the store forgot."""
         self._relist()
-        self._contact_since = self.cluster.now
+        self._contact.interrupted(self.cluster.now)
         if self.key not in self.cluster.store.records:
             self._register()
         self._restore()
         self._advance()
 
     def _relist(self) -> None:
+        self.listing += 1
         self.replica.reset(self.cluster.store.records.values(), self.cluster.now)
 
     def beaten(self, known: bool) -> None:
-        now = self.cluster.now
-        if now - self._beat_at > self.cluster.timing.lease_ttl_s:
-            self._contact_since = now
-        self._beat_at = now
+        self._contact.beaten(self.cluster.now)
         if not known:
             self._register()
 
@@ -154,20 +157,47 @@ class SimulatedMember:
 
     # --- its own record ---
 
-    def _register(self) -> None:
+    def _keep_record(self) -> None:
+        """Bring the record in the store in line with the one here, one write at a time."""
+        if self._writing or self._written == self.record:
+            return
+        self._writing = self.record
         absent = {self.keys.gone(self.uid): 0, self.keys.left(self.id): 0}
+        fences = absent if self._written is None else {self.key: self.create_revision}
         puts = {self.key: wire.encode(self.record)}
-        write = Write(self.id, puts, created=absent, leased=True)
-        self.cluster.send(self, write, lambda held: None if held else self._evicted())
+        evicted = self._others_in_slot() if self._written is None else ()
+        write = Write(self.id, puts, evicted, created=fences, leased=True)
+        registers = self._written is None
+        self.cluster.send(self, write, lambda held: self._wrote(held, registers=registers))
+        sent = self._writing
+        self.cluster.at(2.0, lambda: self.deliver(lambda: self._give_up(sent)))
 
-    def _evicted(self) -> None:
-        self.ended = "declared gone"
+    def _others_in_slot(self) -> tuple[str, ...]:
+        """A new process takes the place of an older one in its slot."""
+        if self.slot is None:
+            return ()
+        prefix = self.keys.slot(self.slot)
+        keys = self.cluster.store.records
+        return tuple(key for key in keys if key.startswith(prefix) and key != self.key)
 
-    def _put_record(self, then: Callable[[], None] = lambda: None) -> None:
-        created = {self.key: self.create_revision} if self.create_revision else {}
-        puts = {self.key: wire.encode(self.record)}
-        write = Write(self.id, puts, created=created, leased=True)
-        self.cluster.send(self, write, lambda _held: then())
+    def _wrote(self, held: bool, *, registers: bool) -> None:
+        if held:
+            self._written = self._writing
+        elif registers:
+            self.ended = "declared gone"
+        else:
+            self._written = None
+        self._writing = None
+        self._advance()
+
+    def _give_up(self, sent: wire.Member) -> None:
+        if self._writing is sent:
+            self._writing = self._written = None
+            self._advance()
+
+    def _register(self) -> None:
+        self._written = None
+        self._advance()
 
     # --- the protocol ---
 
@@ -176,6 +206,7 @@ class SimulatedMember:
         if self.ended or self.crashed:
             return
         self._note()
+        self._keep_record()
         self._lead()
         if self.entered is None:
             self._follow()
@@ -218,7 +249,7 @@ class SimulatedMember:
             return
         self.entered, self._restarting = None, False
         self.record = replace(self.record, acked=0, store=None)
-        self._put_record(then=self._advance)
+        self._advance()
 
     def _follow(self) -> None:
         step = participation.follow(self.record, self.replica.round, self.replica.my_rank)
@@ -226,10 +257,13 @@ class SimulatedMember:
             port = self.cluster.random.randint(1024, 65535)
             store = wire.StoreAddress(self.record.addr, port) if step.rank == 0 else None
             self.record = replace(self.record, acked=step.proposal, store=store)
-            self._put_record()
+            self._keep_record()
         elif isinstance(step, participation.Enter):
             self.entered = step
             self.cluster.promises.check_return(self, step)
+            self._advance()
+        elif isinstance(step, participation.Rejoin):
+            self.record = replace(self.record, acked=0, store=None)
             self._advance()
         elif isinstance(step, participation.Closed):
             self.ended = f"closed: {step.reason}"
@@ -238,7 +272,7 @@ class SimulatedMember:
         if self._publishing or self.replica.oldest() != self.id:
             return
         now = self.cluster.now
-        view = self.replica.view(now, self._contact_since)
+        view = self.replica.view(now, self._contact.since(now))
         verdict = protocol.decide(view, now)
         if isinstance(verdict, protocol.Omit):
             self.replica.omit(verdict.members)

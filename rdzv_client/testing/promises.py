@@ -28,7 +28,7 @@ class Promises:
         self.cluster = cluster
         self.formed: dict[int, wire.Round] = {}
         self.returned: dict[tuple[int, int], dict[int, str]] = {}
-        self._highest = 0
+        self.highest = 0
         self._closed = False
 
     def check_store(self, changes: list[Change]) -> None:
@@ -45,12 +45,12 @@ class Promises:
         known = self.formed.get(round_.number)
         if known and (known.proposal, known.leader) == (round_.proposal, round_.leader):
             return
-        self._expect("P4", round_.number > self._highest, f"{round_.number} after {self._highest}")
+        self._expect("P4", round_.number > self.highest, f"{round_.number} after {self.highest}")
         low, high = self.cluster.min_nodes, self.cluster.max_nodes
         finished = any(member.record.finished for member in self.cluster.members.values())
         fits = (finished or low <= round_.world_size) and round_.world_size <= high
         self._expect("P2", fits, f"{round_.world_size} members, not {low} to {high}")
-        self._highest = round_.number
+        self.highest = round_.number
         self.formed[round_.number] = round_
 
     def check_return(self, member: SimulatedMember, step: participation.Enter) -> None:

@@ -1,0 +1,88 @@
+# `make` lists the targets. Every target sets up what it needs; nothing else must be installed first
+# but Python 3.11 or newer, Go, and make.
+MAKEFLAGS += --warn-undefined-variables
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON  ?= python3
+CLUSTER ?= local
+IMAGES  ?=
+KILLS   ?= 20
+
+# What may be reused is kept outside the checkout, so that `make clean` does not reach it.
+export ELASTICJOB_CACHE ?= $(HOME)/.cache/elasticjob
+TRAINING := $(ELASTICJOB_CACHE)/training
+NEEDS    := examples/digits/requirements.txt
+BIN      := .venv/bin
+PYTEST   := $(BIN)/python -m pytest
+
+help:  ## list the targets
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ the two commands
+
+demo: setup-$(CLUSTER)  ## run an ElasticJob on a real Kubernetes (CLUSTER=local|current|kind)
+	@$(BIN)/python -m examples.demo --cluster=$(CLUSTER) $(if $(IMAGES),--image-prefix=$(IMAGES))
+
+test: setup-local  ## run every check and test; at the end, say what ran and what did not
+	@$(BIN)/python -m tests.run check fast servers cluster
+
+##@ parts of them
+
+demo-down: .venv/.ready  ## remove all that `make demo` made, but the cache
+	@$(BIN)/python -m examples.demo down --cluster=$(CLUSTER)
+
+check: .venv/.ready  ## format, lint, types, import contracts
+	@$(BIN)/python -m tests.run check
+
+test-fast: .venv/.ready $(TRAINING)/.ready  ## everything that needs no server, in under a minute
+	@$(BIN)/python -m tests.run check fast
+
+test-e2e: setup-local  ## the end-to-end tests on a local cluster
+	@$(BIN)/python -m tests.run cluster
+
+test-kills: setup-local  ## kill a worker KILLS times (20) at random moments of one training
+	@ELASTICJOB_E2E_KILLS=$(KILLS) $(PYTEST) tests/e2e -k random_moments
+
+crds: .venv/.ready  ## write crds/ anew from the models
+	@$(BIN)/python -m elasticjob_operator crd > crds/elasticjobs.yaml
+
+format: .venv/.ready  ## format the code
+	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix-only .
+
+clean:  ## remove what was made in the checkout; the cache stays
+	rm -rf .venv build dist
+
+##@ set-up
+
+setup-local: .venv/.ready
+	@$(MAKE) --no-print-directory -j2 $(TRAINING)/.ready binaries
+
+setup-current setup-kind: .venv/.ready
+
+binaries: .venv/.ready
+	@$(BIN)/python -m localcluster build > /dev/null
+
+.venv/.ready: pyproject.toml
+	@echo "Setting up .venv: the operator, and the tools for its tests (about 1 min)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is Python " \
+	  + sys.version.split()[0] + "; 3.11 or newer is needed: make PYTHON=python3.x ...")'
+	@$(PYTHON) -m venv .venv || { echo "On Debian: apt-get install python3-venv" >&2; exit 1; }
+	@$(BIN)/pip install --quiet --editable '.[operator,dev]'
+	@# torch is 5 GB: the tests use the copy that the pods use.
+	@$(BIN)/python -c 'import pathlib, sys, sysconfig; \
+	  pathlib.Path(sysconfig.get_path("purelib"), "training.pth").write_text( \
+	  "$(TRAINING)/lib/python%d.%d/site-packages" % sys.version_info[:2])'
+	@touch $@
+
+$(TRAINING)/.ready: $(NEEDS)
+	@echo "Setting up the training environment: torch and scikit-learn, 5 GB (about 3 min)"
+	@mkdir -p $(ELASTICJOB_CACHE)
+	@cmp -s $(NEEDS) $(TRAINING)/requirements.txt || { \
+	  rm -rf $(TRAINING) && $(PYTHON) -m venv $(TRAINING) && \
+	  $(TRAINING)/bin/pip install --requirement $(NEEDS) | grep -E --line-buffered '^(Collecting|Installing|Success)' && \
+	  cp $(NEEDS) $(TRAINING)/requirements.txt; }
+	@touch $@
+
+.PHONY: help demo demo-down test check test-fast test-e2e test-kills crds format clean \
+  setup-local setup-current setup-kind binaries

@@ -1,0 +1,54 @@
+{{- define "elasticjob.name" -}}
+{{- if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "elasticjob.serviceAccount" -}}
+{{- .Values.serviceAccount.name | default (printf "%s-operator" (include "elasticjob.name" .)) -}}
+{{- end -}}
+
+{{- define "elasticjob.selector" -}}
+app.kubernetes.io/name: elasticjob-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "elasticjob.labels" -}}
+{{ include "elasticjob.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: elasticjob
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{/* An image's full name; call with a dict of root and image. */}}
+{{- define "elasticjob.image" -}}
+{{- printf "%s%s:%s" .root.Values.image.prefix .image.repository (.image.tag | default .root.Chart.AppVersion) -}}
+{{- end -}}
+
+{{/* What the operator may do in the namespaces that it serves. */}}
+{{- define "elasticjob.rules" -}}
+- apiGroups: [rdzv.dev]
+  resources: [elasticjobs]
+  verbs: [get, list, watch]
+- apiGroups: [rdzv.dev]
+  resources: [elasticjobs/status]
+  verbs: [patch]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [create, patch]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [create, patch, delete]
+- apiGroups: [apps]
+  resources: [statefulsets]
+  verbs: [create, patch, delete]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create]
+{{- end -}}

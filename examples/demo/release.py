@@ -1,0 +1,53 @@
+"""The operator's release: installed and removed with helm, as a user does it."""
+
+from __future__ import annotations
+
+from examples.demo.commands import CommandError, Tools
+
+RELEASE = "elasticjob"
+DEPLOYMENT = "deployment/elasticjob-operator"
+NAMESPACE = "elasticjob-system"
+CHART = "charts/elasticjob"
+INSTALL_LIMIT_S = 180
+
+
+def install(tools: Tools, image_prefix: str = "") -> None:
+    """Install or upgrade the operator, and wait until it runs, from the images of now.
+
+    Args:
+        tools: speak to the cluster.
+        image_prefix: where the images elasticjob/* are, such as `registry.example/team`.
+
+    Raises:
+        CommandError: helm says why.
+    """
+    was_there = is_installed(tools)
+    values = (f"--set=image.prefix={image_prefix.rstrip('/')}/",) if image_prefix else ()
+    tools.show(
+        *("helm", "upgrade", "--install", RELEASE, CHART, f"--namespace={NAMESPACE}"),
+        *("--create-namespace", "--wait", f"--timeout={INSTALL_LIMIT_S}s", "--hide-notes", *values),
+        timeout_s=INSTALL_LIMIT_S + 30,
+    )
+    if was_there:  # an image may have changed under the same tag
+        tools.show("kubectl", "rollout", "restart", DEPLOYMENT, f"--namespace={NAMESPACE}")
+        tools.show("kubectl", "rollout", "status", DEPLOYMENT, f"--namespace={NAMESPACE}")
+
+
+def is_installed(tools: Tools) -> bool:
+    """Whether the release is there."""
+    words = ("helm", "list", f"--namespace={NAMESPACE}", f"--filter=^{RELEASE}$", "--short")
+    return bool(tools.ask(*words).strip())
+
+
+def uninstall(tools: Tools, resource: str) -> None:
+    """Delete the job `resource` and the release. The API and its other jobs stay.
+
+    Raises:
+        CommandError: kubectl or helm says why.
+    """
+    try:
+        tools.show("kubectl", "delete", resource, "--ignore-not-found", timeout_s=120)
+    except CommandError as error:
+        if "the server doesn't have a resource type" not in str(error):
+            raise
+    tools.show("helm", "uninstall", RELEASE, f"--namespace={NAMESPACE}", "--ignore-not-found")

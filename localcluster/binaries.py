@@ -1,0 +1,145 @@
+"""Builds the cluster's programs from the Go modules named in `go.mod`, once, and keeps them."""
+
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from localcluster import paths
+from localcluster.errors import LocalClusterError
+from localcluster.progress import REPEAT_S, failure, say, spell
+
+KUBERNETES = "v1.37.2"
+CONTAINERD = "v2.4.2"
+ETCD = "v3.7.3"
+HELM = "v3.22.0"
+_MAJOR, _MINOR, _ = KUBERNETES[1:].split(".")
+
+# In the order in which they are built: what tests need alone comes first.
+PACKAGES = {
+    "etcd": "go.etcd.io/etcd/server/v3",
+    "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
+    "kubectl": "k8s.io/kubernetes/cmd/kubectl",
+    "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
+    "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
+    "kubelet": "k8s.io/kubernetes/cmd/kubelet",
+    "kube-proxy": "k8s.io/kubernetes/cmd/kube-proxy",
+    "containerd": "github.com/containerd/containerd/v2/cmd/containerd",
+    "containerd-shim-runc-v2": "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+    "ctr": "github.com/containerd/containerd/v2/cmd/ctr",
+    "coredns": "./coredns",
+    "pause": "./pause",
+    "helm": "helm.sh/helm/v3/cmd/helm",
+}
+
+_VERSIONS = {
+    "k8s.io/component-base/version.gitVersion": KUBERNETES,
+    "k8s.io/component-base/version.gitMajor": _MAJOR,
+    "k8s.io/component-base/version.gitMinor": _MINOR,
+    "github.com/containerd/containerd/v2/version.Version": CONTAINERD,
+    "helm.sh/helm/v3/internal/version.version": HELM,
+}
+_FLAGS = (
+    "-trimpath",
+    "-tags=no_btrfs no_devmapper no_zfs",
+    "-ldflags=-s -w " + " ".join(f"-X {name}={value}" for name, value in _VERSIONS.items()),
+)
+_SOURCES = ("go.mod", "go.sum", "coredns/main.go", "pause/main.go")
+
+
+def folder() -> Path:
+    """Return the folder of the binaries, named after everything that decides what is in them."""
+    digest = hashlib.sha256()
+    for source in _SOURCES:
+        digest.update((paths.HERE / source).read_bytes())
+    digest.update("\0".join((*_FLAGS, *PACKAGES.values(), platform.machine())).encode())
+    return paths.cache() / f"bin-{digest.hexdigest()[:12]}"
+
+
+def ensure(names: Iterable[str] | None = None) -> dict[str, Path]:
+    """Return the path of each named program (all of them by default), building what is missing.
+
+    Safe to call from several processes at once: they build one after another. A first build of all
+    takes about 12 minutes on two processors; it says how far it is. Its logs stay in the folder.
+
+    Raises:
+        LocalClusterError: a name is unknown, Go is missing, or a build failed.
+    """
+    wanted = list(PACKAGES) if names is None else list(names)
+    if unknown := sorted(set(wanted) - set(PACKAGES)):
+        known = ", ".join(PACKAGES)
+        raise LocalClusterError(f"unknown program {', '.join(unknown)}; there are: {known}")
+    binaries = {name: folder() / name for name in wanted}
+    if _missing(binaries):
+        with _lock(folder()):
+            _build(_missing(binaries))
+    return binaries
+
+
+def _missing(binaries: dict[str, Path]) -> list[Path]:
+    return [binaries[name] for name in PACKAGES if name in binaries and not binaries[name].exists()]
+
+
+@contextmanager
+def _lock(target: Path) -> Iterator[None]:
+    target.mkdir(parents=True, exist_ok=True)
+    with (target / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another process that is building the cluster's programs")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _build(missing: list[Path]) -> None:
+    if missing and shutil.which("go") is None:
+        raise LocalClusterError(
+            f"the cluster's programs ({', '.join(path.name for path in missing)}) are built with "
+            "Go, and there is no `go` in PATH: install Go 1.26 or later"
+        )
+    began = time.monotonic()
+    for index, target in enumerate(missing, start=1):
+        _build_one(target, f"building {target.name} ({index} of {len(missing)})", began)
+    if missing:
+        say(f"built {len(missing)} programs in {spell(time.monotonic() - began)}")
+
+
+def _build_one(target: Path, what: str, began: float) -> None:
+    partial = target.with_name(f".{target.name}.partial")
+    log = target.with_name(f"{target.name}.log")
+    command = ["go", "build", *_FLAGS, "-o", str(partial), PACKAGES[target.name]]
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            command,
+            cwd=paths.HERE,
+            env={**os.environ, "CGO_ENABLED": "0"},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            while _say_and_wait(process, f"{what}, {spell(time.monotonic() - began)} so far"):
+                pass
+        finally:
+            process.kill()
+            process.wait()
+    if process.returncode != 0:
+        raise failure(f"{what} failed", log)
+    partial.rename(target)
+
+
+def _say_and_wait(process: subprocess.Popen[bytes], line: str) -> bool:
+    """Say the line, then wait a while; return whether the process still runs."""
+    say(line)
+    try:
+        process.wait(REPEAT_S)
+    except subprocess.TimeoutExpired:
+        return True
+    return False

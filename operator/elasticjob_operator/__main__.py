@@ -1,0 +1,128 @@
+"""``python -m elasticjob_operator``: run the operator, or print the CRD."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+import kopf
+from kopf._core.engines.peering import Identity
+
+from elasticjob_operator import api, cluster, crd, handlers, logs, settings
+from elasticjob_operator.reconcile import Reconciler
+from elasticjob_operator.rounds import Rounds
+from elasticjob_operator.workqueue import WorkQueue
+
+log = logging.getLogger("elasticjob_operator")
+
+ASK_AGAIN_S: Final = 2.0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do what the command line says; return the exit status."""
+    options = _parser().parse_args(arguments)
+    if options.command == "crd":
+        return _write_crd(options.output)
+    try:
+        chosen = settings.read(os.environ)
+    except settings.SettingsError as error:
+        print(f"elasticjob_operator: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    logs.configure(chosen.log_format)
+    try:
+        asyncio.run(_run(chosen))
+    except cluster.Unavailable as error:
+        log.error("%s", error)  # noqa: TRY400 - the sentence says it all
+        return 1
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        pass
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    names = ", ".join(settings.PREFIX + field.upper() for field in _fields())
+    parser = argparse.ArgumentParser(
+        prog="python -m elasticjob_operator",
+        description="Runs elastic PyTorch training jobs (ElasticJob) on Kubernetes.",
+        epilog=f"The operator is configured by the environment: {names}. It serves the cluster of "
+        "its service account, or else of KUBECONFIG.",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("run", help="run the operator (the default)")
+    printer = commands.add_parser("crd", help="print the CustomResourceDefinition")
+    printer.add_argument("-o", "--output", type=Path, help="write it to this file instead")
+    return parser
+
+
+def _fields() -> list[str]:
+    return list(settings.Settings.__dataclass_fields__)
+
+
+def _write_crd(output: Path | None) -> int:
+    text = crd.to_yaml()
+    if output:
+        output.write_text(text)
+    else:
+        sys.stdout.write(text)
+    return 0
+
+
+async def _run(chosen: settings.Settings) -> None:
+    the_cluster, stores = await cluster.connect(), Rounds()
+    try:
+        await _until_served(the_cluster)
+        await _serve(the_cluster, stores, chosen)
+    finally:
+        await stores.close()
+        await the_cluster.close()
+
+
+async def _until_served(the_cluster: cluster.Cluster) -> None:
+    """Wait for the CRD: nobody tells of a resource that is not there yet."""
+    words = ""
+    while True:
+        try:
+            if await the_cluster.is_served():
+                return
+            problem = f"the cluster does not know {api.PLURAL}.{api.GROUP} yet: is the CRD there?"
+        except cluster.Unavailable as error:
+            problem = str(error)
+        if problem != words:
+            log.warning("waiting: %s", problem)
+            words = problem
+        await asyncio.sleep(ASK_AGAIN_S)
+
+
+async def _serve(the_cluster: cluster.Cluster, stores: Rounds, chosen: settings.Settings) -> None:
+    queue, indices, stop = WorkQueue(), handlers.Indices(), asyncio.Event()
+    registry = handlers.register(queue, stores, indices)
+    reconciler = Reconciler(the_cluster, stores, indices, chosen, queue.add)
+    work = asyncio.create_task(queue.run(reconciler.reconcile, chosen.workers))
+    # An operator that watches but does not work would look healthy.
+    work.add_done_callback(lambda _: stop.set())
+    where = f"namespace {chosen.namespace}" if chosen.namespace else "all namespaces"
+    log.info("serving %s in %s", api.PLURAL, where)
+    port = chosen.probe_port
+    try:
+        await kopf.operator(
+            registry=registry,
+            standalone=True,
+            # Else kopf asks for the user's name, and a container's user may have none.
+            identity=Identity("elasticjob-operator"),
+            clusterwide=not chosen.namespace,
+            namespaces=[chosen.namespace] if chosen.namespace else [],
+            liveness_endpoint=f"http://0.0.0.0:{port}/healthz" if port else None,
+            stop_flag=stop,
+        )
+    finally:
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""The closed set of effects that a plan may ask for, carried out in the order of the plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rdzv_client import wire
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Provision:
+    """Make sure that these objects are as written (server-side apply), and follow the store."""
+
+    manifests: tuple[Manifest, ...]
+
+
+@dataclass(frozen=True)
+class FollowStore:
+    """Follow the store without making it."""
+
+
+@dataclass(frozen=True)
+class WriteSettings:
+    """Tell the workers, through the store, what is wanted."""
+
+    settings: wire.Settings
+
+
+@dataclass(frozen=True)
+class MarkGone:
+    """Take a pod that will never come back out of the rendezvous."""
+
+    uid: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ConfirmGone:
+    """Ask the API server for a pod that only the store knows; mark it gone if it is not there."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class CreatePod:
+    """Make a worker's pod."""
+
+    name: str
+    index: int
+    attempt: int
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class DeletePod:
+    """Delete exactly this pod, giving it its own grace period."""
+
+    name: str
+    uid: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RemoveStore:
+    """Take down the store that was provisioned for the job; it is over."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class EmptyStore:
+    """Delete what the job left in a store that is not its own; it is over."""
+
+
+Action = (
+    Provision
+    | FollowStore
+    | WriteSettings
+    | MarkGone
+    | ConfirmGone
+    | CreatePod
+    | DeletePod
+    | RemoveStore
+    | EmptyStore
+)

@@ -1,0 +1,300 @@
+"""The ElasticJob as users write and read it: models from which the CRD is generated.
+
+The text under each field is what ``kubectl explain`` prints. Models are frozen; a change is a copy.
+Unknown fields are refused by the API server, so here they are ignored: an object that a newer
+operator stored must stay readable.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+GROUP = "rdzv.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "ElasticJob"
+PLURAL = "elasticjobs"
+
+MAX_REPLICAS = 9999
+"""An index has at most four digits, so that every pod's name fits into a host name."""
+MAX_JOB_NAME = 47
+"""The longest object made from a job is `<job>-rdzv-<10 characters>`, a label of at most 63."""
+HISTORY_ROUNDS = 20
+LISTED_MEMBERS = 256
+LISTED_HISTORY_MEMBERS = 64
+
+Replicas = Annotated[int, Field(ge=1, le=MAX_REPLICAS)]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+        extra="ignore",
+        frozen=True,
+    )
+
+
+# --- spec --------------------------------------------------------------------------------------
+
+
+class Etcd(Model):
+    """The etcd (v3 API) in which the workers meet."""
+
+    endpoints: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^http://[A-Za-z0-9.-]+:[0-9]{1,5}$")], ...],
+        Field(max_length=16),
+    ] = ()
+    """Client URLs of an etcd that is already there, such as `http://etcd.infra.svc:2379`. When
+    empty, the operator runs a one-member etcd for this job alone."""
+
+
+class Rendezvous(Model):
+    """How workers find each other and agree on a round."""
+
+    etcd: Etcd = Etcd()
+    """The etcd (v3 API) in which the workers meet."""
+    join_timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
+    """How long a worker waits for a round before it gives up and its pod fails."""
+    last_call_seconds: Annotated[int, Field(ge=0, le=3600)] = 30
+    """How long a round with at least minReplicas workers waits for further ones that are expected.
+    It ends at once when nobody else is expected."""
+    admission_window_seconds: Annotated[int, Field(ge=0, le=3600)] = 3
+    """How long newcomers gather before a standing round is broken for them, so that a scale-out
+    costs one new round."""
+    lease_seconds: Annotated[int, Field(ge=2, le=300)] = 5
+    """How long a worker may be silent before the others go on without it. The operator reports
+    pods that ended well before that."""
+
+
+class RunPolicy(Model):
+    """What happens around the run."""
+
+    clean_pod_policy: Literal["Running", "All", "None"] = "Running"
+    """Which pods are deleted when the job is over: those still Running, All of them, or None.
+    Deleted pods take their logs with them."""
+
+
+class ElasticJobSpec(Model):
+    """What is wanted."""
+
+    replicas: Replicas
+    """Number of workers wanted now. `kubectl scale` and autoscalers change it, between minReplicas
+    and maxReplicas."""
+    min_replicas: Replicas
+    """Least number of workers with which training goes on (the first number of torchrun's
+    --nnodes)."""
+    max_replicas: Replicas
+    """Most workers that take part in a round (the second number of torchrun's --nnodes)."""
+    nproc_per_node: int | str = "auto"
+    """Processes per worker (torchrun's --nproc-per-node): a number, or `auto`, `gpu` or `cpu`."""
+    max_restarts: Annotated[int, Field(ge=0, le=1_000_000)] = 3
+    """How often training may fail by itself before the job is Failed. Lost nodes, evictions,
+    deleted pods and containers killed for memory do not count."""
+    training_container: Annotated[str, Field(max_length=63)] | None = None
+    """Name of the container that runs torchrun. Defaults to the template's first container. Only
+    this container gets the rendezvous environment, and its exit decides the worker's success."""
+    client_injection: Literal["Auto", "None"] = "Auto"
+    """Auto: an init container brings the rendezvous client into the training container, so any
+    image with torch will do. None: the image has it installed."""
+    rendezvous: Rendezvous = Rendezvous()
+    """How workers find each other and agree on a round."""
+    run_policy: RunPolicy = RunPolicy()
+    """What happens around the run."""
+    template: dict[str, Any]
+    """The worker's pod (core/v1 PodTemplateSpec). restartPolicy is always Never: the operator
+    replaces pods."""
+
+
+# --- status ------------------------------------------------------------------------------------
+
+
+class Condition(Model):
+    """One aspect of the job's state (meta/v1 Condition)."""
+
+    type: str
+    """What it is about, such as Ready or Complete."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether it holds."""
+    reason: str
+    """One word for programs."""
+    message: str
+    """A sentence for people."""
+    observed_generation: int = 0
+    """The metadata.generation for which this was found."""
+    last_transition_time: str
+    """When `status` last changed."""
+
+
+class RoundMember(Model):
+    """One worker's place in the round."""
+
+    pod: str
+    """Name of the pod."""
+    node: str
+    """Name of the node it runs on."""
+    rank: int
+    """Its rank among the workers (torchrun's GROUP_RANK)."""
+
+
+class RoundRecord(Model):
+    """A round that was formed."""
+
+    round: int
+    """Its number; numbers never go back."""
+    cause: str
+    """Why it was formed: start, lost, left, restart, admission or drain."""
+    reason: str
+    """The same as a sentence."""
+    workers: int
+    """How many workers took part."""
+    world_size: int | None = None
+    """How many processes took part; unknown when nprocPerNode is decided in the pod."""
+    seconds: float
+    """From the end of the round before, or the first arrival, to the new round."""
+    formed_at: str
+    """When the operator saw it formed."""
+    members: tuple[str, ...] = ()
+    """The pods in the order of their ranks; left out for rounds of more than 64 workers."""
+
+
+class RendezvousStatus(Model):
+    """What the rendezvous store says."""
+
+    run_id: str = ""
+    """Under which the workers meet: the job's UID and the attempt."""
+    endpoint: str = ""
+    """Where they meet."""
+    round: int = 0
+    """The last round that was formed."""
+    state: Literal["Unknown", "Waiting", "Forming", "Formed", "Broken", "Closed"] = "Unknown"
+    """Waiting for workers, Forming a round, Formed, Broken (the next round is being formed), or
+    Closed. Unknown while the store cannot be reached."""
+    workers: int = 0
+    """Workers in the last round that was formed."""
+    world_size: int | None = None
+    """Processes in the last round that was formed; unknown when nprocPerNode is decided in the
+    pod."""
+    members: tuple[RoundMember, ...] = ()
+    """Who is in the last round that was formed, by rank; the first 256."""
+    waiting: int = 0
+    """Workers that are there but not in the round."""
+    history: tuple[RoundRecord, ...] = ()
+    """The last 20 rounds, oldest first."""
+    revision: int = 0
+    """Up to where the store's history is taken into account here."""
+
+
+class Restarts(Model):
+    """How often something had to start again."""
+
+    worker: int = 0
+    """Rounds formed because training failed in a worker whose pod lived on. Counts against
+    maxRestarts."""
+    pod: int = 0
+    """Pods whose training container failed by itself. Counts against maxRestarts."""
+    infrastructure: int = 0
+    """Pods lost to deletion, eviction, a lost node, a kill or a lack of memory. Never counts."""
+    counted: int = 0
+    """What counts against maxRestarts: worker and pod together."""
+
+
+class Failure(Model):
+    """The last failure of training itself."""
+
+    pod: str = ""
+    """Where it happened."""
+    rank: int | None = None
+    """The pod's rank in its last round, if it had one."""
+    exit_code: int | None = None
+    """Exit code of the training container, if it ended."""
+    reason: str
+    """One word for it."""
+    message: str
+    """The last words of the container, or of its worker."""
+    at: str
+    """When the operator saw it."""
+
+
+class Attempts(Model):
+    """The operator's own book of pods, by index."""
+
+    created: tuple[int, ...] = ()
+    """How many pods were made for each index."""
+    ended: tuple[int, ...] = ()
+    """How many of them ended and were counted."""
+
+
+Phase = Literal["Pending", "Starting", "Running", "Restarting", "Complete", "Failed"]
+
+
+class ElasticJobStatus(Model):
+    """What is."""
+
+    observed_generation: int = 0
+    """The metadata.generation this status speaks of."""
+    phase: Phase = "Pending"
+    """Pending, Starting, Running, Restarting, Complete or Failed; a summary of the conditions."""
+    replicas: int = 0
+    """Worker pods that exist and have not ended."""
+    ready: int = 0
+    """Workers in the round that now stands."""
+    ready_of_wanted: str = "0/0"
+    """The same beside spec.replicas, such as 3/4."""
+    active: int = 0
+    """Worker pods whose training container runs."""
+    succeeded: int = 0
+    """Worker pods whose training container ended with success."""
+    failed: int = 0
+    """Worker pods that failed, over the whole run, whatever the cause."""
+    selector: str = ""
+    """Label selector of the worker pods, for autoscalers."""
+    attempt: int = 0
+    """How often the whole job started over."""
+    start_time: str | None = None
+    """When the operator first saw the job."""
+    completion_time: str | None = None
+    """When the job became Complete or Failed."""
+    rendezvous: RendezvousStatus = RendezvousStatus()
+    """What the rendezvous store says."""
+    restarts: Restarts = Restarts()
+    """How often something had to start again."""
+    last_failure: Failure | None = None
+    """The last failure of training itself."""
+    attempts: Attempts = Attempts()
+    """The operator's own book of pods, by index."""
+    conditions: tuple[Condition, ...] = ()
+    """RendezvousReady, Ready, Progressing, Complete, Failed."""
+
+
+# --- the object --------------------------------------------------------------------------------
+
+
+class Metadata(Model):
+    """The part of metadata that the operator reads."""
+
+    name: str
+    namespace: str
+    uid: str
+    generation: int = 0
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
+
+
+class ElasticJob(Model):
+    """One elastic training job: torchrun in pods that may come and go."""
+
+    metadata: Metadata
+    spec: ElasticJobSpec
+    """What is wanted."""
+    status: ElasticJobStatus = ElasticJobStatus()
+    """What is."""
+
+
+def training_container(spec: ElasticJobSpec) -> str:
+    """Return the name of the container that runs torchrun."""
+    return spec.training_container or str(spec.template["spec"]["containers"][0]["name"])

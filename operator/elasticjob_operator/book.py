@@ -1,0 +1,85 @@
+"""The book of attempts: how many pods each index has had, and which of their ends were counted.
+
+It stands in the status, so that every end counts exactly once, whoever runs the operator, and no
+pod gets the name of an earlier one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from elasticjob_operator import api, endings
+from elasticjob_operator.observed import Observed, WorkerPod
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A pod whose end is counted now; ``wanted`` unless its index was scaled away."""
+
+    name: str
+    index: int
+    ending: endings.Ending
+    wanted: bool
+
+
+def pod_name(job: str, index: int, attempt: int) -> str:
+    """Return the name of a worker's pod."""
+    return f"{job}-{index}-{attempt}"
+
+
+def missing(job: api.ElasticJob, pods: Iterable[WorkerPod]) -> list[str]:
+    """Return the names of pods that the book holds for alive and that are not among ``pods``.
+
+    They are gone, or the watch has not told of them yet: only the API server knows.
+    """
+    names = {pod.name for pod in pods}
+    book = job.status.attempts
+    return [
+        name
+        for index, (created, ended) in enumerate(zip_longest(book.created, book.ended, fillvalue=0))
+        for attempt in range(ended, created)
+        if (name := pod_name(job.metadata.name, index, attempt)) not in names
+    ]
+
+
+def settle(observed: Observed) -> tuple[api.Attempts, tuple[Ended, ...]]:
+    """Return the book brought up to date, and the pods whose end is counted by that."""
+    created = _created(observed)
+    ended = [*observed.status.attempts.ended, *([0] * len(created))][: len(created)]
+    pods = {(pod.index, pod.attempt): pod for pod in observed.pods}
+    found = []
+    for index, last in enumerate(created):
+        for attempt in range(ended[index], last):
+            pod = pods.get((index, attempt))
+            if pod and not (pod.ended or pod.deleting):
+                break
+            name = pod_name(observed.job.metadata.name, index, attempt)
+            ending = endings.classify(pod) if pod else endings.VANISHED
+            found.append(Ended(name, index, ending, wanted=index < observed.spec.replicas))
+            ended[index] = attempt + 1
+    return api.Attempts(created=tuple(created), ended=tuple(ended)), tuple(found)
+
+
+def with_created(book: api.Attempts, index: int, attempt: int) -> api.Attempts:
+    """Return the book with this pod entered."""
+    size = max(len(book.created), index + 1)
+    created = [*book.created, *([0] * (size - len(book.created)))]
+    ended = [*book.ended, *([0] * (size - len(book.ended)))]
+    created[index] = max(created[index], attempt + 1)
+    return api.Attempts(created=tuple(created), ended=tuple(ended))
+
+
+def next_attempt(book: api.Attempts, index: int) -> int:
+    """Return the attempt number of the next pod for this index."""
+    return book.created[index] if index < len(book.created) else 0
+
+
+def _created(observed: Observed) -> list[int]:
+    book = observed.status.attempts.created
+    size = max([len(book), *(pod.index + 1 for pod in observed.pods)])
+    created = [*book, *([0] * (size - len(book)))]
+    for pod in observed.pods:
+        created[pod.index] = max(created[pod.index], pod.attempt + 1)
+    return created

@@ -1,0 +1,204 @@
+"""The Kubernetes API: the few verbs that the operator uses, and nothing else.
+
+Objects are plain JSON documents. Everything that can go wrong is one of two errors: the server
+refused (:class:`Refused`, trying the same again is of no use by itself) or it could not be asked
+(:class:`Unavailable`, try again).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+from kubernetes.aio import client, config
+
+from elasticjob_operator import api
+
+Manifest = dict[str, Any]
+
+FIELD_MANAGER: Final = "elasticjob-operator"
+REQUEST_TIMEOUT_S: Final = 20
+SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+
+_PLURALS: Final = {
+    ("v1", "Pod"): "pods",
+    ("v1", "Service"): "services",
+    ("v1", "ServiceAccount"): "serviceaccounts",
+    ("v1", "Event"): "events",
+    ("apps/v1", "StatefulSet"): "statefulsets",
+    (api.API_VERSION, api.KIND): api.PLURAL,
+}
+
+
+class ClusterError(Exception):
+    """The API server did not do what it was asked to."""
+
+
+class Refused(ClusterError):
+    """The API server refused; the text is its own.
+
+    Attributes:
+        status: The HTTP status.
+        reason: The server's word for it, such as Invalid, Forbidden or AlreadyExists.
+    """
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+
+
+class Unavailable(ClusterError):
+    """The API server cannot be reached, or has too much to do."""
+
+
+class Cluster:
+    """A connection to one cluster; close it when done."""
+
+    def __init__(self, api_client: client.ApiClient) -> None:
+        self._client = api_client
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def apply(self, manifest: Manifest) -> Manifest:
+        """Make the object as written, and leave alone what others wrote (server-side apply)."""
+        return await self._request(
+            "PATCH", _path(manifest), manifest, query=_APPLY, content="application/apply-patch+yaml"
+        )
+
+    async def create(self, manifest: Manifest) -> Manifest:
+        """Create the object and return it as it is stored; a field that is not known is refused."""
+        query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+        return await self._request("POST", _path(manifest, named=False), manifest, query=query)
+
+    async def get(self, version: str, kind: str, namespace: str, name: str) -> Manifest | None:
+        """Return the object as it is now, or None."""
+        path = _path(_reference(version, kind, namespace, name))
+        try:
+            return await self._request("GET", path)
+        except Refused as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def delete(
+        self, version: str, kind: str, namespace: str, name: str, uid: str | None = None
+    ) -> None:
+        """Delete the object, if it is there; with ``uid`` only if it is that very one."""
+        body: Manifest = {"propagationPolicy": "Background"}
+        if uid:
+            body["preconditions"] = {"uid": uid}
+        try:
+            await self._request("DELETE", _path(_reference(version, kind, namespace, name)), body)
+        except Refused as error:
+            if error.status not in {404, 409}:
+                raise
+
+    async def write_status(self, job: api.Metadata, status: Manifest) -> None:
+        """Write the whole status of the job; one that is no more is left alone.
+
+        Raises:
+            Refused: the API server does not take it.
+        """
+        manifest = _reference(api.API_VERSION, api.KIND, job.namespace, job.name)
+        manifest["metadata"]["uid"] = job.uid
+        manifest["status"] = status
+        path = f"{_path(manifest)}/status"
+        content = "application/apply-patch+yaml"
+        try:
+            await self._request("PATCH", path, manifest, query=_APPLY, content=content)
+        except Refused as error:
+            # 409: another job has this name by now.
+            if error.status not in {404, 409}:
+                raise
+
+    async def is_served(self) -> bool:
+        """Return whether the API server knows ElasticJobs."""
+        try:
+            served = await self._request("GET", f"/apis/{api.API_VERSION}")
+        except Refused:
+            return False
+        return any(entry["name"] == api.PLURAL for entry in served["resources"])
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        body: Manifest | None = None,
+        *,
+        query: dict[str, str] | None = None,
+        content: str = "application/json",
+    ) -> Manifest:
+        try:
+            request = await self._client.param_serialize(
+                method,
+                path,
+                query_params=list((query or {}).items()),
+                header_params={"Accept": "application/json", "Content-Type": content},
+                body=body,
+                auth_settings=["BearerToken"],
+            )
+            response = await self._client.call_api(*request, _request_timeout=REQUEST_TIMEOUT_S)
+            text = await response.read()
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            raise Unavailable(f"the API server does not answer: {_words(error)}") from error
+        return _answer(response.status, text)
+
+
+async def connect() -> Cluster:
+    """Connect as the pod's service account, or else as the kubeconfig says.
+
+    Raises:
+        Unavailable: there is neither.
+    """
+    configuration = client.Configuration()
+    try:
+        if SERVICE_ACCOUNT.exists():
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            await config.load_kube_config(
+                config_file=os.environ.get("KUBECONFIG"), client_configuration=configuration
+            )
+    except (config.ConfigException, OSError) as error:
+        raise Unavailable(f"no way to a cluster is known: {error}") from error
+    return Cluster(client.ApiClient(configuration))
+
+
+_APPLY: Final = {"fieldManager": FIELD_MANAGER, "force": "true"}
+
+
+def _reference(version: str, kind: str, namespace: str, name: str) -> Manifest:
+    metadata = {"namespace": namespace, "name": name}
+    return {"apiVersion": version, "kind": kind, "metadata": metadata}
+
+
+def _path(manifest: Manifest, *, named: bool = True) -> str:
+    version, kind, metadata = manifest["apiVersion"], manifest["kind"], manifest["metadata"]
+    root = f"/apis/{version}" if "/" in version else f"/api/{version}"
+    path = f"{root}/namespaces/{quote(metadata['namespace'])}/{_PLURALS[version, kind]}"
+    return f"{path}/{quote(metadata['name'])}" if named else path
+
+
+def _answer(status: int, text: bytes) -> Manifest:
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        answer = {}
+    if not isinstance(answer, dict):
+        answer = {}
+    if 200 <= status < 300:
+        return answer
+    message = answer.get("message") or f"HTTP status {status}"
+    if status >= 500 or status in {401, 429}:
+        raise Unavailable(f"the API server answers: {message}")
+    raise Refused(status, answer.get("reason") or "", message)
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__

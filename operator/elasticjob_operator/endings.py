@@ -1,0 +1,73 @@
+"""How a worker's pod ended, and on whose account: training's own, or the infrastructure's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from elasticjob_operator.observed import CANNOT_START, WorkerPod
+
+SIGKILL_CODE: Final = 128 + 9
+SIGTERM_CODE: Final = 128 + 15
+MESSAGE_CHARS: Final = 1024
+
+
+@dataclass(frozen=True)
+class Ending:
+    """One pod's end.
+
+    Attributes:
+        account: ``success``; ``own`` counts against maxRestarts; ``infrastructure`` never does.
+        reason: One word for programs.
+        message: A part of a sentence whose subject is the pod.
+    """
+
+    account: Literal["success", "own", "infrastructure"]
+    reason: str
+    message: str
+    exit_code: int | None = None
+
+    @property
+    def cannot_start(self) -> bool:
+        """Whether the container's command could not even be started."""
+        return self.reason in CANNOT_START
+
+
+VANISHED: Final = Ending("infrastructure", "PodDeleted", "was deleted")
+
+
+def classify(pod: WorkerPod) -> Ending:
+    """Say how the pod, which ended or is being deleted, came to its end."""
+    training, code = pod.training, pod.training.exit_code
+    if pod.succeeded:
+        return Ending("success", "Completed", "ended with success", 0)
+    if pod.disruption or pod.phase_reason == "Evicted":
+        words = pod.disruption or pod.phase_message or "Evicted"
+        return Ending("infrastructure", "Disrupted", f"was taken away ({words})", code)
+    if pod.deleting:
+        return Ending("infrastructure", "PodDeleted", "was deleted", code)
+    if training.state != "terminated":
+        return _never_ran(pod)
+    if training.reason == "OOMKilled":
+        return Ending("infrastructure", "OOMKilled", "was killed for lack of memory", code)
+    if training.reason in CANNOT_START:
+        return Ending("own", training.reason, f"cannot start: {_tail(training.message)}", code)
+    if code in {SIGKILL_CODE, SIGTERM_CODE} or training.signal in {9, 15}:
+        return Ending("infrastructure", "Killed", f"was killed (exit code {code})", code)
+    words = f": {_tail(training.message)}" if training.message else ""
+    return Ending("own", training.reason or "Error", f"failed with exit code {code}{words}", code)
+
+
+def _never_ran(pod: WorkerPod) -> Ending:
+    if pod.failed_init:
+        init = pod.failed_init
+        words = f": {_tail(init.message)}" if init.message else ""
+        message = f"failed in its init container {init.container}, exit code {pod.init_exit_code}"
+        return Ending("own", "InitContainerFailed", f"{message}{words}", pod.init_exit_code)
+    words = pod.phase_message or "the kubelet gave no message"
+    reason = pod.phase_reason or "PodFailed"
+    return Ending("infrastructure", reason, f"was ended by its node ({reason}: {words})")
+
+
+def _tail(text: str) -> str:
+    return text.strip()[-MESSAGE_CHARS:]

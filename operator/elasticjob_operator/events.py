@@ -1,0 +1,138 @@
+"""Kubernetes events: a few lines under ``kubectl describe``, in the past tense.
+
+They are read off the change from the old status to the new one, so they are posted once, after the
+status was written, and say the same words as it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from elasticjob_operator import api, conditions, history
+from elasticjob_operator.observed import stamp
+from elasticjob_operator.plan import Plan
+from elasticjob_operator.report import Outcome
+
+COMPONENT = "elasticjob-operator"
+NAMED_PODS = 4
+MESSAGE_CHARS = 1024
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event about the job."""
+
+    kind: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+def events(plan: Plan, outcome: Outcome, new: api.ElasticJobStatus) -> tuple[Event, ...]:
+    """Return what happened between the status that the plan saw and the new one."""
+    old = plan.facts.observed.status
+    return (
+        *_store(old, new),
+        *_lost(plan),
+        *_made(outcome),
+        *_removed(plan, outcome),
+        *_rounds(plan, new),
+        *_blocked(old, new),
+        *_over(old, new),
+    )
+
+
+def manifest(event: Event, job: api.ElasticJob, now: datetime, suffix: str) -> dict[str, Any]:
+    """Return the event as an object; ``suffix`` makes its name unique."""
+    meta, at = job.metadata, stamp(now)
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{meta.name}.{suffix}", "namespace": meta.namespace},
+        "involvedObject": {
+            "apiVersion": api.API_VERSION,
+            "kind": api.KIND,
+            "name": meta.name,
+            "namespace": meta.namespace,
+            "uid": meta.uid,
+        },
+        "type": event.kind,
+        "reason": event.reason,
+        "message": event.message[:MESSAGE_CHARS],
+        "source": {"component": COMPONENT},
+        "reportingComponent": COMPONENT,
+        "reportingInstance": COMPONENT,
+        "firstTimestamp": at,
+        "lastTimestamp": at,
+        "count": 1,
+    }
+
+
+def _store(old: api.ElasticJobStatus, new: api.ElasticJobStatus) -> Iterator[Event]:
+    kind = conditions.RENDEZVOUS_READY
+    before, now = conditions.find(old.conditions, kind), conditions.find(new.conditions, kind)
+    if now is None or now.reason == "JobOver":
+        return
+    was, is_ready = before is not None and before.status == "True", now.status == "True"
+    if is_ready and not was:
+        yield Event("Normal", "RendezvousReady", now.message)
+    if was and not is_ready:
+        yield Event("Warning", "RendezvousLost", now.message)
+
+
+def _lost(plan: Plan) -> Iterator[Event]:
+    for entry in plan.facts.ended:
+        words = f"pod {entry.name} {entry.ending.message}"
+        if entry.ending.account == "own":
+            yield Event("Warning", "WorkerFailed", words)
+        elif entry.ending.account == "infrastructure":
+            yield Event("Warning", "WorkerLost", words)
+
+
+def _made(outcome: Outcome) -> Iterator[Event]:
+    first = [pod.name for pod in outcome.created if pod.attempt == 0]
+    again = [pod.name for pod in outcome.created if pod.attempt > 0]
+    if first:
+        yield Event("Normal", "WorkersCreated", f"made {_names(first)}")
+    if again:
+        yield Event("Normal", "WorkersReplaced", f"made {_names(again)} in place of lost pods")
+
+
+def _removed(plan: Plan, outcome: Outcome) -> Iterator[Event]:
+    if plan.over or not outcome.deleted:
+        return
+    names = [pod.name for pod in outcome.deleted]
+    yield Event("Normal", "WorkersRemoved", f"deleted {_names(names)}: {outcome.deleted[0].reason}")
+
+
+def _rounds(plan: Plan, new: api.ElasticJobStatus) -> Iterator[Event]:
+    numbers = {formed.record.number for formed in plan.facts.formed}
+    for told in new.rendezvous.history:
+        if told.round in numbers:
+            yield Event("Normal", "RoundFormed", history.words(told))
+
+
+def _blocked(old: api.ElasticJobStatus, new: api.ElasticJobStatus) -> Iterator[Event]:
+    kind = conditions.PROGRESSING
+    before, now = conditions.find(old.conditions, kind), conditions.find(new.conditions, kind)
+    if now is None or now.status == "True" or new.completion_time:
+        return
+    if before is None or before.status == "True" or before.reason != now.reason:
+        yield Event("Warning", now.reason, now.message)
+
+
+def _over(old: api.ElasticJobStatus, new: api.ElasticJobStatus) -> Iterator[Event]:
+    before = {condition.type for condition in old.conditions if conditions.ends_job(condition)}
+    for condition in new.conditions:
+        if conditions.ends_job(condition) and condition.type not in before:
+            succeeded = condition.type == conditions.COMPLETE
+            kind: Literal["Normal", "Warning"] = "Normal" if succeeded else "Warning"
+            yield Event(kind, f"Job{condition.type}", condition.message)
+
+
+def _names(names: Sequence[str]) -> str:
+    if len(names) <= NAMED_PODS:
+        return ", ".join(names)
+    return f"{', '.join(names[:NAMED_PODS])} and {len(names) - NAMED_PODS} more"

@@ -1,0 +1,133 @@
+"""The wiring to kopf: watches, indices and login. Handlers only say which job needs a look.
+
+Nothing here depends on which event came, so a missed event costs nothing, and no annotation or
+finalizer is ever written. The one short cut: a pod that is gone is told to the store at once,
+before any reconcile, since its peers hang until they hear it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import kopf
+
+from elasticjob_operator import api, endings, labels, observed
+from elasticjob_operator.observed import StorePod, WorkerPod
+from elasticjob_operator.rounds import Rounds
+from elasticjob_operator.workqueue import Key, WorkQueue
+
+Body = Mapping[str, Any]
+
+Wanted = dict[str, Any]
+
+WORKERS: Wanted = {
+    labels.JOB: kopf.PRESENT,
+    labels.ROLE: labels.WORKER,
+    labels.INDEX: kopf.PRESENT,
+    labels.ATTEMPT: kopf.PRESENT,
+}
+STORES: Wanted = {labels.JOB: kopf.PRESENT, labels.ROLE: labels.STORE}
+JOBS = (api.GROUP, api.VERSION, api.PLURAL)
+
+
+class Indices:
+    """What the watches have told, read from kopf's indices."""
+
+    def __init__(self) -> None:
+        self.jobs: Mapping[Any, Iterable[Any]] = {}
+        self.workers_by_job: Mapping[Any, Iterable[WorkerPod]] = {}
+        self.stores_by_job: Mapping[Any, Iterable[StorePod]] = {}
+
+    def job(self, key: Key) -> dict[str, Any] | None:
+        return next(iter(self.jobs.get(tuple(key), ())), None)
+
+    def workers(self, key: Key) -> Iterable[WorkerPod]:
+        return self.workers_by_job.get(tuple(key), ())
+
+    def store(self, key: Key) -> Iterable[StorePod]:
+        return self.stores_by_job.get(tuple(key), ())
+
+
+def register(queue: WorkQueue, stores: Rounds, indices: Indices) -> kopf.OperatorRegistry:
+    """Return the handlers for kopf."""
+    registry = kopf.OperatorRegistry()
+    _register_settings(registry, indices)
+    _register_indices(registry)
+    _register_events(registry, queue, stores)
+    return registry
+
+
+def _register_settings(registry: kopf.OperatorRegistry, indices: Indices) -> None:
+    @kopf.on.startup(registry=registry)
+    def start(settings: kopf.OperatorSettings, **by_name: Any) -> None:
+        settings.posting.enabled = False
+        settings.scanning.disabled = True
+        settings.watching.label_selectors["pods"] = labels.JOB
+        settings.watching.server_timeout = 300
+        settings.watching.connect_timeout = 10
+        settings.networking.request_timeout = 60
+        # kopf passes each index under the name of its function.
+        indices.jobs = by_name[jobs.__name__]
+        indices.workers_by_job = by_name[workers.__name__]
+        indices.stores_by_job = by_name[store_pods.__name__]
+
+    @kopf.on.login(registry=registry)
+    def log_in(**everything: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**everything) or kopf.login_with_kubeconfig(
+            **everything
+        )
+
+
+def _register_indices(registry: kopf.OperatorRegistry) -> None:
+    kopf.index(*JOBS, registry=registry)(jobs)
+    kopf.index("pods", labels=WORKERS, registry=registry)(workers)
+    kopf.index("pods", labels=STORES, registry=registry)(store_pods)
+
+
+def jobs(body: kopf.Body, **_: Any) -> dict[Any, Any]:
+    """Index jobs by their key."""
+    kept = {name: value for name, value in body.items() if name != "metadata"}
+    # Managed fields may be larger than all the rest.
+    metadata = {k: v for k, v in body["metadata"].items() if k != "managedFields"}
+    return {_key(body): {**kept, "metadata": metadata}}
+
+
+def workers(body: kopf.Body, **_: Any) -> dict[Any, WorkerPod]:
+    """Index worker pods by the key of their job."""
+    return {_job_of(body): observed.worker_pod(body)}
+
+
+def store_pods(body: kopf.Body, **_: Any) -> dict[Any, StorePod]:
+    """Index store pods by the key of their job."""
+    return {_job_of(body): observed.store_pod(body)}
+
+
+def _register_events(registry: kopf.OperatorRegistry, queue: WorkQueue, stores: Rounds) -> None:
+    @kopf.on.event(*JOBS, registry=registry)
+    def job_changed(body: kopf.Body, **_: Any) -> None:
+        queue.add(_key(body))
+
+    @kopf.on.event("pods", labels=WORKERS, registry=registry)
+    async def worker_changed(event: kopf.RawEvent, body: kopf.Body, **_: Any) -> None:
+        pod = observed.worker_pod(body)
+        queue.add(_job_of(body))
+        deleted = event["type"] == "DELETED" and not pod.succeeded
+        if (pod.gone or deleted) and (link := stores.link(pod.job_uid)):
+            ending = endings.classify(pod) if pod.gone else endings.VANISHED
+            await link.mark_gone(pod.uid, f"its pod {ending.message}")
+
+    @kopf.on.event("pods", labels=STORES, registry=registry)
+    def store_changed(body: kopf.Body, **_: Any) -> None:
+        pod = observed.store_pod(body)
+        queue.add(_job_of(body))
+        if pod.ready and (link := stores.link(pod.job_uid)):
+            link.retry_now()
+
+
+def _key(body: Body) -> Key:
+    return Key(body["metadata"]["namespace"], body["metadata"]["name"])
+
+
+def _job_of(body: Body) -> Key:
+    return Key(body["metadata"]["namespace"], body["metadata"]["labels"][labels.JOB])

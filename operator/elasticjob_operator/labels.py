@@ -1,0 +1,35 @@
+"""The labels and annotations by which the operator knows its objects again."""
+
+from __future__ import annotations
+
+from typing import Final
+
+JOB: Final = "rdzv.dev/job"
+ROLE: Final = "rdzv.dev/role"
+INDEX: Final = "rdzv.dev/index"
+ATTEMPT: Final = "rdzv.dev/attempt"
+JOB_UID: Final = "rdzv.dev/job-uid"
+"""On pods that the job owns only through another object."""
+
+WORKER: Final = "worker"
+STORE: Final = "store"
+
+TRAINING_CONTAINER: Final = "kubectl.kubernetes.io/default-container"
+"""Names the training container; kubectl's own annotation, so that `kubectl logs` picks it too."""
+
+
+def of(job: str, role: str) -> dict[str, str]:
+    """Return the labels of everything with this role that is made for the job."""
+    return {
+        JOB: job,
+        ROLE: role,
+        "app.kubernetes.io/name": "elasticjob",
+        "app.kubernetes.io/instance": job,
+        "app.kubernetes.io/component": role,
+        "app.kubernetes.io/managed-by": "elasticjob-operator",
+    }
+
+
+def selector(job: str, role: str) -> str:
+    """Return the selector of everything with this role that is made for the job."""
+    return f"{JOB}={job},{ROLE}={role}"

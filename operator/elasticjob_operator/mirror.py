@@ -1,0 +1,127 @@
+"""What a job's store holds, kept up to date from its watch (pure)."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable
+from datetime import datetime
+
+from elasticjob_operator.observed import FormedRound, StoreView
+from rdzv_client import wire
+from rdzv_client.etcdv3 import messages
+
+log = logging.getLogger(__name__)
+
+FORMED_ROUNDS = 64
+"""How many formed rounds are kept until the status has recorded them."""
+
+
+class Mirror:
+    """The records of one run, as the operator knows them."""
+
+    def __init__(self, run_id: str) -> None:
+        self.keys = wire.Keys(run_id)
+        self.revision = 0
+        self._settings: wire.Settings | None = None
+        self._round: wire.Round | None = None
+        self._members: dict[str, wire.Member] = {}
+        self._ranks: dict[str, wire.Rank] = {}
+        self._left: dict[str, wire.Left] = {}
+        self._gone: set[str] = set()
+        self._formed: deque[FormedRound] = deque(maxlen=FORMED_ROUNDS)
+
+    def reset(self, records: Iterable[messages.KeyValue], revision: int, now: datetime) -> None:
+        """Take a full listing in place of all that was heard before."""
+        self._settings, self._round = None, None
+        for book in (self._members, self._ranks, self._left, self._gone):
+            book.clear()
+        # The round comes last: it counts only with its ranks.
+        for record in sorted(records, key=lambda record: record.mod_revision):
+            self._put(record, now)
+        self.revision = revision
+
+    def update(self, events: Iterable[messages.Event], revision: int, now: datetime) -> None:
+        """Take the changes up to this revision."""
+        for event in events:
+            if event.kind == "put":
+                self._put(event.kv, now)
+            else:
+                self._delete(event.kv.key)
+        self.revision = max(self.revision, revision)
+
+    def insert_past(self, rounds: Iterable[FormedRound]) -> None:
+        """Take rounds that were formed and ended while nobody watched."""
+        known = {formed.record.number: formed for formed in (*rounds, *self._formed)}
+        self._formed = deque((known[number] for number in sorted(known)), maxlen=FORMED_ROUNDS)
+
+    def member_keys(self, uid: str) -> list[str]:
+        """Return the keys of the records that this pod's agents wrote."""
+        return [key for key, member in self._members.items() if member.uid == uid]
+
+    def is_gone(self, uid: str) -> bool:
+        """Return whether the pod was already declared gone."""
+        return uid in self._gone
+
+    def view(self, *, reachable: bool, problem: str) -> StoreView:
+        """Return all of it as one frozen value."""
+        return StoreView(
+            reachable=reachable,
+            problem=problem,
+            revision=self.revision,
+            settings=self._settings,
+            round=self._round,
+            members=tuple(self._members.values()),
+            left=tuple(self._left.values()),
+            gone=frozenset(self._gone),
+            formed=tuple(self._formed),
+        )
+
+    def _put(self, record: messages.KeyValue, now: datetime) -> None:
+        try:
+            self._take(record.key, record.value)
+        except wire.WireError as error:
+            log.warning("ignored what stands in the store: %s", error)
+            return
+        formed = formed_round(self._round, self._ranks.values(), now, record.mod_revision)
+        last = self._formed[-1].record.number if self._formed else 0
+        if formed and formed.record.number > last:
+            self._formed.append(formed)
+
+    def _take(self, key: str, value: bytes) -> None:
+        keys = self.keys
+        if key == keys.round:
+            self._round = wire.decode(wire.Round, key, value)
+        elif key == keys.settings:
+            self._settings = wire.decode(wire.Settings, key, value)
+        elif key.startswith(keys.members):
+            self._members[key] = wire.decode(wire.Member, key, value)
+        elif key.startswith(keys.ranks):
+            self._ranks[key] = wire.decode(wire.Rank, key, value)
+        elif key.startswith(keys.left_prefix):
+            self._left[key] = wire.decode(wire.Left, key, value)
+        elif key.startswith(keys.gone_prefix):
+            self._gone.add(key.removeprefix(keys.gone_prefix))
+
+    def _delete(self, key: str) -> None:
+        keys = self.keys
+        if key == keys.round:
+            self._round = None
+        elif key == keys.settings:
+            self._settings = None
+        self._members.pop(key, None)
+        self._ranks.pop(key, None)
+        self._left.pop(key, None)
+        self._gone.discard(key.removeprefix(keys.gone_prefix))
+
+
+def formed_round(
+    round_: wire.Round | None, ranks: Iterable[wire.Rank], at: datetime, revision: int
+) -> FormedRound | None:
+    """Return the round with its members, if it stands and all of their ranks are there."""
+    if round_ is None or round_.phase != "complete":
+        return None
+    placed = [r for r in ranks if r.proposal == round_.proposal and r.leader == round_.leader]
+    if len(placed) != round_.world_size:
+        return None
+    return FormedRound(round_, tuple(sorted(placed, key=lambda rank: rank.rank)), at, revision)

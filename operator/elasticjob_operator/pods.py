@@ -1,0 +1,196 @@
+"""A worker's pod: the user's template, the rendezvous client, and torchrun's environment.
+
+torchrun reads each of its options from a variable ``PET_<OPTION>`` where the command line does not
+set it, so the user's command stays plain ``torchrun train.py``. The variables go into the training
+container alone.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any, Final
+
+from elasticjob_operator import api, book, labels, provision
+from elasticjob_operator.observed import run_id
+from elasticjob_operator.settings import Settings
+
+Manifest = dict[str, Any]
+
+CLIENT_VOLUME: Final = "rdzv-client"
+CLIENT_SOURCE: Final = "/opt/elasticjob/client"
+CLIENT_MOUNT: Final = "/rdzv_client.d"
+DEFAULT_GRACE_S: Final = 30
+SAVING_S: Final = 10
+"""Between torchrun's SIGKILL of its workers and the kubelet's of torchrun."""
+UNLIMITED_RESTARTS: Final = 1_000_000
+"""torchrun would count failures of its peers, too; the operator enforces maxRestarts."""
+NODE_LOSS_S: Final = 30
+COPY_RESOURCES: Final = {"cpu": "250m", "memory": "64Mi"}
+
+
+def worker(job: api.ElasticJob, index: int, attempt: int, settings: Settings) -> Manifest:
+    """Return the pod for this index and attempt."""
+    template = deepcopy(job.spec.template)
+    metadata, spec = template.get("metadata") or {}, template["spec"]
+    training = _training(job, spec)
+    training["env"] = environment(job, index, spec, training)
+    training.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
+    if job.spec.client_injection == "Auto":
+        _inject_client(spec, training, settings)
+    _complete(job, spec)
+    name = job.metadata.name
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": book.pod_name(name, index, attempt),
+            "namespace": job.metadata.namespace,
+            "labels": {
+                **(metadata.get("labels") or {}),
+                **labels.of(name, labels.WORKER),
+                labels.INDEX: str(index),
+                labels.ATTEMPT: str(attempt),
+            },
+            "annotations": {
+                **(metadata.get("annotations") or {}),
+                labels.TRAINING_CONTAINER: training["name"],
+            },
+            "ownerReferences": [provision.owner(job)],
+        },
+        "spec": spec,
+    }
+
+
+# --- environment -------------------------------------------------------------------------------
+
+
+def environment(
+    job: api.ElasticJob, index: int, spec: Manifest, training: Manifest
+) -> list[Manifest]:
+    """Return the training container's environment: the template's own, then ours."""
+    own = list(training.get("env") or ())
+    ours = [*_torchrun(job, spec), *_identity(index)]
+    if job.spec.client_injection == "Auto":
+        ours += _python_path(own)
+    set_by_us = {entry["name"] for entry in ours}
+    return [entry for entry in own if entry["name"] not in set_by_us] + ours
+
+
+def _torchrun(job: api.ElasticJob, spec: Manifest) -> list[Manifest]:
+    wanted, rendezvous = job.spec, job.spec.rendezvous
+    grace_s = spec.get("terminationGracePeriodSeconds", DEFAULT_GRACE_S)
+    conf = {
+        "join_timeout": rendezvous.join_timeout_seconds,
+        "last_call_timeout": rendezvous.last_call_seconds,
+        "admission_window": rendezvous.admission_window_seconds,
+        "lease_ttl": rendezvous.lease_seconds,
+    }
+    values = {
+        "PET_RDZV_BACKEND": "k8s",
+        "PET_RDZV_ENDPOINT": provision.worker_endpoint(job),
+        "PET_RDZV_ID": run_id(job),
+        "PET_RDZV_CONF": ",".join(f"{name}={value}" for name, value in conf.items()),
+        "PET_NNODES": f"{wanted.min_replicas}:{wanted.max_replicas}",
+        "PET_NPROC_PER_NODE": str(wanted.nproc_per_node),
+        "PET_MAX_RESTARTS": str(UNLIMITED_RESTARTS),
+        "PET_SHUTDOWN_TIMEOUT": str(max(1, grace_s - SAVING_S)),
+    }
+    if str(wanted.nproc_per_node).isdigit():
+        # All agents have as many workers, so torchrun need not ask each of them.
+        values["TORCH_ELASTIC_WORKER_IDENTICAL"] = "1"
+    return [
+        {"name": "PET_LOCAL_ADDR", **_field("status.podIP")},
+        *({"name": name, "value": value} for name, value in values.items()),
+    ]
+
+
+def _identity(index: int) -> list[Manifest]:
+    return [
+        {"name": "RDZV_POD_NAME", **_field("metadata.name")},
+        {"name": "RDZV_POD_UID", **_field("metadata.uid")},
+        {"name": "RDZV_NODE_NAME", **_field("spec.nodeName")},
+        {"name": "RDZV_SLOT", "value": str(index)},
+    ]
+
+
+def _python_path(own: list[Manifest]) -> list[Manifest]:
+    """Put the client before the template's own path, wherever that comes from."""
+    theirs = next((entry for entry in own if entry["name"] == "PYTHONPATH"), None)
+    if theirs is None:
+        return [{"name": "PYTHONPATH", "value": CLIENT_MOUNT}]
+    kept = {**theirs, "name": "RDZV_TEMPLATE_PYTHONPATH"}
+    path = f"{CLIENT_MOUNT}:$(RDZV_TEMPLATE_PYTHONPATH)"
+    return [kept, {"name": "PYTHONPATH", "value": path}]
+
+
+def _field(path: str) -> Manifest:
+    return {"valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+
+# --- pod ---------------------------------------------------------------------------------------
+
+
+def _training(job: api.ElasticJob, spec: Manifest) -> Manifest:
+    name = api.training_container(job.spec)
+    container: Manifest = next(c for c in spec["containers"] if c["name"] == name)
+    return container
+
+
+def _inject_client(spec: Manifest, training: Manifest, settings: Settings) -> None:
+    mount = {"name": CLIENT_VOLUME, "mountPath": CLIENT_MOUNT}
+    spec["volumes"] = [
+        *(spec.get("volumes") or ()),
+        {"name": CLIENT_VOLUME, "emptyDir": {"sizeLimit": "64Mi"}},
+    ]
+    training["volumeMounts"] = [
+        *(training.get("volumeMounts") or ()),
+        {**mount, "readOnly": True},
+    ]
+    copy = {
+        "name": CLIENT_VOLUME,
+        "image": settings.client_image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "command": ["cp", "-R", f"{CLIENT_SOURCE}/.", CLIENT_MOUNT],
+        "volumeMounts": [mount],
+        # Requests equal limits, so that a pod that is Guaranteed stays so.
+        "resources": {"requests": COPY_RESOURCES, "limits": COPY_RESOURCES},
+        "securityContext": provision.RESTRICTED,
+    }
+    spec["initContainers"] = [copy, *(spec.get("initContainers") or ())]
+
+
+def _complete(job: api.ElasticJob, spec: Manifest) -> None:
+    spec["restartPolicy"] = "Never"
+    # The variables of every Service of the namespace help nobody and can hide the user's own.
+    spec.setdefault("enableServiceLinks", False)
+    if "serviceAccountName" not in spec:
+        spec["serviceAccountName"] = provision.service_account_name(job)
+        spec.setdefault("automountServiceAccountToken", False)
+    if not spec.get("topologySpreadConstraints"):
+        spec["topologySpreadConstraints"] = [
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {
+                    "matchLabels": {labels.JOB: job.metadata.name, labels.ROLE: labels.WORKER}
+                },
+            }
+        ]
+    spec["tolerations"] = [*(spec.get("tolerations") or ()), *_node_loss(spec)]
+
+
+def _node_loss(spec: Manifest) -> list[Manifest]:
+    """Give a lost node's pods up soon: Kubernetes itself would wait five minutes."""
+    set_by_template = {entry.get("key") for entry in spec.get("tolerations") or ()}
+    keys = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+    return [
+        {
+            "key": key,
+            "operator": "Exists",
+            "effect": "NoExecute",
+            "tolerationSeconds": NODE_LOSS_S,
+        }
+        for key in keys
+        if key not in set_by_template
+    ]

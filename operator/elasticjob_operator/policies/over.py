@@ -1,0 +1,84 @@
+"""When a job is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from elasticjob_operator import conditions, endings
+from elasticjob_operator.policies import Facts
+
+
+@dataclass(frozen=True)
+class Over:
+    """The job is Complete or Failed, and stays so."""
+
+    condition: Literal["Complete", "Failed"]
+    reason: str
+    message: str
+
+
+def was_over(facts: Facts) -> Over | None:
+    """What was decided once stands."""
+    for condition in facts.observed.status.conditions:
+        if conditions.ends_job(condition):
+            kind: Literal["Complete", "Failed"] = (
+                "Complete" if condition.type == "Complete" else "Failed"
+            )
+            return Over(kind, condition.reason, condition.message)
+    return None
+
+
+def round_succeeded(facts: Facts) -> Over | None:
+    """All workers of the last round ended with success; late pods do not matter."""
+    told = facts.rendezvous
+    members = _last_members(facts)
+    if not members or len(members) < told.workers:
+        return None
+    observed = facts.observed
+    done = {pod.name for pod in observed.pods if pod.succeeded}
+    done |= {left.name for left in observed.store.left if left.cause == "finished"}
+    if not members <= done:
+        return None
+    workers = f"all {len(members)} workers" if len(members) > 1 else "the only worker"
+    return Over("Complete", "RoundSucceeded", f"{workers} of round {told.round} ended with success")
+
+
+def never_started(facts: Facts) -> Over | None:
+    """A command that does not exist will not exist next time either."""
+    if facts.rendezvous.round:
+        return None
+    for ended in facts.ended:
+        if ended.ending.account == "own" and ended.ending.cannot_start:
+            return Over("Failed", ended.ending.reason, f"pod {ended.name} {ended.ending.message}")
+    return None
+
+
+def too_many_restarts(facts: Facts) -> Over | None:
+    """Training failed by itself more often than maxRestarts allows."""
+    allowed, restarts = facts.observed.spec.max_restarts, facts.restarts
+    if restarts.counted <= allowed:
+        return None
+    last = f"; last: {facts.last_failure.message}" if facts.last_failure else ""
+    message = (
+        f"training failed {restarts.counted} times, maxRestarts is {allowed}"
+        f" ({restarts.worker} rounds restarted by a worker, {restarts.pod} pods failed){last}"
+    )
+    return Over("Failed", "MaxRestartsExceeded", message[: endings.MESSAGE_CHARS])
+
+
+CHECKS: tuple[Callable[[Facts], Over | None], ...] = (
+    was_over,
+    round_succeeded,
+    never_started,
+    too_many_restarts,
+)
+
+
+def _last_members(facts: Facts) -> set[str]:
+    """The full list where it was just seen, else what the status lists of it."""
+    for formed in reversed(facts.observed.store.formed):
+        if formed.record.number == facts.rendezvous.round:
+            return {rank.name for rank in formed.ranks}
+    return {member.pod for member in facts.rendezvous.members}

@@ -1,0 +1,123 @@
+"""Which pods there should be: one for each index below spec.replicas."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from elasticjob_operator import api, book, endings
+from elasticjob_operator.observed import Observed, WorkerPod, by_age
+from elasticjob_operator.policies import Facts
+
+FAILED_DELAY_MAX_S = 30.0
+REFUSED_DELAY_MAX_S = 60.0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A pod to make: this index, this attempt."""
+
+    index: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Unwanted:
+    """A pod to delete, and why."""
+
+    pod: WorkerPod
+    reason: str
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What to make and delete now, and when to look again for pods that are backed off."""
+
+    wanted: tuple[Wanted, ...] = ()
+    unwanted: tuple[Unwanted, ...] = ()
+    after_s: float | None = None
+
+
+def scale(facts: Facts) -> Scale:
+    """Return the pods to make and to delete so that each index below replicas has one."""
+    observed, replicas = facts.observed, facts.observed.spec.replicas
+    slots = _by_index(observed)
+    wanted, delays = [], []
+    for index in range(replicas):
+        pods = slots.get(index, ())
+        if any(pod.holds_slot for pod in pods):
+            continue
+        delay_s = backoff_s(pods[-1], facts.restarts, observed) if pods else 0.0
+        if delay_s > 0:
+            delays.append(delay_s)
+        else:
+            wanted.append(Wanted(index, book.next_attempt(facts.attempts, index)))
+    unwanted = (*_surplus(slots, replicas), *_doubles(slots, replicas), *_old(slots))
+    return Scale(tuple(wanted), unwanted, min(delays, default=None))
+
+
+def backoff_s(last: WorkerPod, restarts: api.Restarts, observed: Observed) -> float:
+    """Return how long the replacement of this pod must still wait.
+
+    What the infrastructure took is replaced at once. A pod that failed by itself, or that its node
+    refused to run, would do so again and again.
+    """
+    ending = endings.classify(last)
+    if ending.account == "own":
+        delay_s = min(2.0 ** (max(restarts.pod, 1) - 1), FAILED_DELAY_MAX_S)
+    elif last.ended and not last.deleting and last.training.started_at is None:
+        delay_s = min(2.0**last.attempt, REFUSED_DELAY_MAX_S)
+    else:
+        return 0.0
+    due = last.ended_at + timedelta(seconds=delay_s)
+    return max(0.0, (due - observed.now).total_seconds())
+
+
+def expected(facts: Facts, scaled: Scale) -> int:
+    """Return how many workers run, or will within seconds; at most spec.maxReplicas."""
+    leaving = {unwanted.pod.name for unwanted in scaled.unwanted}
+    coming = sum(pod.expected and pod.name not in leaving for pod in facts.observed.pods)
+    return min(coming + len(scaled.wanted), facts.observed.spec.max_replicas)
+
+
+Slots = Mapping[int, list[WorkerPod]]
+
+
+def _by_index(observed: Observed) -> Slots:
+    slots: dict[int, list[WorkerPod]] = defaultdict(list)
+    for pod in by_age(observed.pods):
+        slots[pod.index].append(pod)
+    return slots
+
+
+def _surplus(slots: Slots, replicas: int) -> list[Unwanted]:
+    why = f"scaled in to {replicas} replicas"
+    return [
+        Unwanted(pod, why)
+        for index, pods in slots.items()
+        if index >= replicas
+        for pod in pods
+        if not (pod.ended or pod.deleting)
+    ]
+
+
+def _doubles(slots: Slots, replicas: int) -> list[Unwanted]:
+    """Two operators that overlapped for a moment may have made two pods for one index."""
+    why = "another pod has the same index"
+    doubles = []
+    for index, pods in slots.items():
+        live = [pod for pod in pods if not (pod.ended or pod.deleting)]
+        if index < replicas:
+            doubles += [Unwanted(pod, why) for pod in live[1:]]
+    return doubles
+
+
+def _old(slots: Slots) -> list[Unwanted]:
+    """Of the failed pods of an index, the newest is kept for its log."""
+    old = []
+    for pods in slots.values():
+        failed = [pod for pod in pods if pod.gone and not pod.deleting]
+        old += [Unwanted(pod, "a newer failed pod of this index is kept") for pod in failed[:-1]]
+    return old

@@ -1,0 +1,114 @@
+"""What a job that is not over waits for, from the first thing that must be there to the last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from elasticjob_operator import history
+from elasticjob_operator.observed import Trouble
+from elasticjob_operator.policies import Facts
+
+IMAGE_TROUBLES = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "ImageInspectError",
+        "RegistryUnavailable",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What is waited for; ``blocked`` when somebody must do something about it."""
+
+    reason: str
+    message: str
+    blocked: bool = False
+
+
+def store_stuck(facts: Facts) -> Waiting | None:
+    pod = facts.observed.store_pod
+    if facts.observed.store.reachable or pod is None:
+        return None
+    if pod.trouble:
+        return _trouble(f"the rendezvous store's pod {pod.name}", pod.trouble)
+    if pod.unschedulable:
+        words = f"the rendezvous store's pod {pod.name} finds no node: {pod.unschedulable}"
+        return Waiting("Unschedulable", words, blocked=True)
+    return None
+
+
+def store_missing(facts: Facts) -> Waiting | None:
+    store, told = facts.observed.store, facts.rendezvous
+    if store.reachable:
+        return None
+    if told.round:
+        words = f"the rendezvous store does not answer; round {told.round} goes on without it"
+        return Waiting("StoreUnreachable", f"{words} ({store.problem})")
+    words = f" ({store.problem})" if store.problem else ""
+    return Waiting("WaitingForStore", f"the rendezvous store is starting{words}")
+
+
+def worker_stuck(facts: Facts) -> Waiting | None:
+    for pod in facts.observed.pods:
+        if pod.trouble and not pod.ended and not pod.deleting:
+            return _trouble(f"pod {pod.name}", pod.trouble)
+    return None
+
+
+def worker_unschedulable(facts: Facts) -> Waiting | None:
+    pods = [p for p in facts.observed.pods if p.unschedulable and not p.ended and not p.deleting]
+    if not pods:
+        return None
+    wanted, least = facts.observed.spec.replicas, facts.observed.spec.min_replicas
+    words = f"{len(pods)} of {wanted} pods find no node: {pods[0].unschedulable}"
+    return Waiting("Unschedulable", words, blocked=wanted - len(pods) < least)
+
+
+def pods_starting(facts: Facts) -> Waiting | None:
+    wanted, least = facts.observed.spec.replicas, facts.observed.spec.min_replicas
+    running = sum(pod.running for pod in facts.observed.pods)
+    if running >= least or history.state(facts.observed.store) == "Formed":
+        return None
+    return Waiting("WaitingForPods", f"{running} of {wanted} pods run; at least {least} must")
+
+
+def round_forming(facts: Facts) -> Waiting | None:
+    store, told = facts.observed.store, facts.rendezvous
+    if told.state == "Formed":
+        return None
+    why = f": {store.round.reason}" if store.round else ""
+    least = facts.observed.spec.min_replicas
+    words = f"{len(store.members)} workers are there, at least {least} are needed"
+    after = f"the round after {told.round}" if told.round else "the first round"
+    return Waiting("FormingRound", f"{after} is being formed; {words}{why}")
+
+
+def training(facts: Facts) -> Waiting | None:
+    told = facts.rendezvous
+    words = history.words(told.history[-1]) if told.history else f"round {told.round} stands"
+    return Waiting("Training", words)
+
+
+CHECKS: tuple[Callable[[Facts], Waiting | None], ...] = (
+    store_stuck,
+    store_missing,
+    worker_stuck,
+    worker_unschedulable,
+    pods_starting,
+    round_forming,
+    training,
+)
+
+
+def _trouble(who: str, trouble: Trouble) -> Waiting:
+    words = trouble.message or trouble.reason
+    if trouble.reason in IMAGE_TROUBLES:
+        message = f"{who} cannot pull the image {trouble.image!r}: {trouble.reason}: {words}"
+        return Waiting("ImagePullFailed", message, blocked=True)
+    message = f"{who} cannot start its container {trouble.container}: {trouble.reason}: {words}"
+    return Waiting("ContainerStartFailed", message, blocked=True)

@@ -1,0 +1,169 @@
+"""What is told about a job: its status, written whole once per reconcile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from elasticjob_operator import api, book, conditions, history, labels, policies
+from elasticjob_operator.observed import stamp
+from elasticjob_operator.plan import Plan
+from elasticjob_operator.policies import Facts, over, waiting
+from elasticjob_operator.policies.waiting import Waiting
+
+
+@dataclass(frozen=True)
+class Created:
+    """A pod that was made."""
+
+    name: str
+    index: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """A pod that was deleted, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a plan's actions; ``refusal`` is the API server's words about an object."""
+
+    created: tuple[Created, ...] = ()
+    deleted: tuple[Deleted, ...] = ()
+    refusal: str = ""
+
+
+def status(plan: Plan, outcome: Outcome) -> api.ElasticJobStatus:
+    """Return the job's new status."""
+    facts, observed = plan.facts, plan.facts.observed
+    attempts = facts.attempts
+    for pod in outcome.created:
+        attempts = book.with_created(attempts, pod.index, pod.attempt)
+    now, told = stamp(observed.now), observed.status
+    return told.model_copy(
+        update={
+            **_counts(facts, len(outcome.created)),
+            "observed_generation": observed.job.metadata.generation,
+            "phase": phase(facts, plan.over),
+            "selector": labels.selector(observed.job.metadata.name, labels.WORKER),
+            "start_time": told.start_time or now,
+            "completion_time": (told.completion_time or now) if plan.over else None,
+            "rendezvous": facts.rendezvous,
+            "restarts": facts.restarts,
+            "last_failure": facts.last_failure,
+            "attempts": attempts,
+            "conditions": _conditions(plan, outcome),
+        }
+    )
+
+
+def phase(facts: Facts, end: over.Over | None) -> api.Phase:
+    """Return the job's phase; the conditions say the same with reasons.
+
+    ==========  ================================================================
+    Pending     no training container runs yet
+    Starting    training containers run; the first round is being formed
+    Running     a round stands
+    Restarting  there was a round, and the next one is being formed
+    Complete    the workers of the last round ended with success
+    Failed      training failed too often, or can never start
+    ==========  ================================================================
+    """
+    if end:
+        return end.condition
+    told = facts.rendezvous
+    if told.state == "Formed" or (told.round and told.state == "Unknown"):
+        return "Running"
+    if told.round:
+        return "Restarting"
+    return "Starting" if any(pod.running for pod in facts.observed.pods) else "Pending"
+
+
+def _counts(facts: Facts, created: int) -> dict[str, object]:
+    pods, told = facts.observed.pods, facts.rendezvous
+    live = {pod.name for pod in pods if not pod.ended and not pod.deleting}
+    # A round that stands goes on when the store does not answer.
+    stands = told.state in {"Formed", "Unknown"}
+    ready = sum(member.pod in live for member in told.members) if stands else 0
+    return {
+        "replicas": len(live) + created,
+        "ready": ready,
+        "ready_of_wanted": f"{ready}/{facts.observed.spec.replicas}",
+        "active": sum(pod.running for pod in pods),
+        "succeeded": sum(pod.succeeded for pod in pods),
+        "failed": facts.restarts.pod + facts.restarts.infrastructure,
+    }
+
+
+# --- conditions --------------------------------------------------------------------------------
+
+Words = tuple[bool | None, str, str]
+
+
+def _conditions(plan: Plan, outcome: Outcome) -> tuple[api.Condition, ...]:
+    observed = plan.facts.observed
+    table = _over(plan.over) if plan.over else _going_on(plan.facts, _waits_for(plan, outcome))
+    new = [
+        conditions.make(
+            kind,
+            status=status,
+            reason=reason,
+            message=message,
+            now=observed.now,
+            generation=observed.job.metadata.generation,
+        )
+        for kind, (status, reason, message) in table.items()
+    ]
+    return conditions.merge(observed.status.conditions, new)
+
+
+def _waits_for(plan: Plan, outcome: Outcome) -> Waiting:
+    if outcome.refusal:
+        return Waiting("ObjectRefused", outcome.refusal, blocked=True)
+    waits = policies.first(waiting.CHECKS, plan.facts)
+    assert waits  # the last check always answers
+    return waits
+
+
+def _over(end: over.Over) -> dict[str, Words]:
+    complete = end.condition == "Complete"
+    return {
+        conditions.RENDEZVOUS_READY: (False, "JobOver", "the run is closed"),
+        conditions.READY: (False, end.reason, end.message),
+        conditions.PROGRESSING: (False, end.reason, end.message),
+        conditions.COMPLETE: (complete, end.reason, end.message),
+        conditions.FAILED: (not complete, end.reason, end.message),
+    }
+
+
+def _going_on(facts: Facts, waits: Waiting) -> dict[str, Words]:
+    return {
+        conditions.RENDEZVOUS_READY: _store_words(facts),
+        conditions.READY: _round_words(facts, waits),
+        conditions.PROGRESSING: (not waits.blocked, waits.reason, waits.message),
+        conditions.COMPLETE: (False, "NotOver", "the job goes on"),
+        conditions.FAILED: (False, "NotOver", "the job goes on"),
+    }
+
+
+def _store_words(facts: Facts) -> Words:
+    store, told = facts.observed.store, facts.rendezvous
+    if store.reachable:
+        return True, "StoreAnswers", f"the rendezvous store at {told.endpoint} answers"
+    problem = store.problem or "not reached yet"
+    words = f"the rendezvous store at {told.endpoint} does not answer: {problem}"
+    return False, "StoreUnreachable", words
+
+
+def _round_words(facts: Facts, waits: Waiting) -> Words:
+    told = facts.rendezvous
+    if told.state == "Formed":
+        words = history.words(told.history[-1]) if told.history else f"round {told.round} stands"
+        return True, "RoundFormed", words
+    if told.round and told.state == "Unknown":
+        return None, waits.reason, waits.message
+    return False, waits.reason, waits.message

@@ -1,0 +1,81 @@
+"""What the operator is told by its environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+PREFIX = "ELASTICJOB_"
+
+
+class SettingsError(ValueError):
+    """An environment variable holds what it must not."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The operator's own configuration.
+
+    Attributes:
+        client_image: Holds the rendezvous client that is injected into workers.
+        etcd_image: Holds the etcd that is run for each job.
+        image_pull_policy: For both.
+        namespace: The only namespace served; all of them when empty.
+        probe_port: Where liveness is answered; nowhere when 0.
+        workers: How many jobs are reconciled at the same time.
+        log_format: ``text`` or ``json``.
+    """
+
+    client_image: str = "elasticjob/client:0.1.0"
+    etcd_image: str = "elasticjob/etcd:3.7.3"
+    image_pull_policy: str = "IfNotPresent"
+    namespace: str = ""
+    probe_port: int = 8080
+    workers: int = 8
+    log_format: str = "text"
+
+
+def read(environment: Mapping[str, str]) -> Settings:
+    """Read the settings from ``ELASTICJOB_CLIENT_IMAGE``, ``ELASTICJOB_NAMESPACE`` and so on.
+
+    Raises:
+        SettingsError: a variable is not what it should be, or its name is not known.
+    """
+    texts = {
+        name.removeprefix(PREFIX): value
+        for name, value in environment.items()
+        if name.startswith(PREFIX)
+    }
+    known = {field.upper() for field in Settings.__dataclass_fields__}
+    if unknown := sorted(set(texts) - known):
+        allowed = ", ".join(PREFIX + name for name in sorted(known))
+        raise SettingsError(f"{PREFIX}{unknown[0]} is not known; known are {allowed}")
+    return Settings(
+        client_image=texts.get("CLIENT_IMAGE") or Settings.client_image,
+        etcd_image=texts.get("ETCD_IMAGE") or Settings.etcd_image,
+        image_pull_policy=_one_of(
+            texts, "IMAGE_PULL_POLICY", Settings.image_pull_policy, PULL_POLICIES
+        ),
+        namespace=texts.get("NAMESPACE", Settings.namespace),
+        probe_port=_number(texts, "PROBE_PORT", Settings.probe_port, 0, 65_535),
+        workers=_number(texts, "WORKERS", Settings.workers, 1, 1000),
+        log_format=_one_of(texts, "LOG_FORMAT", Settings.log_format, LOG_FORMATS),
+    )
+
+
+PULL_POLICIES = ("IfNotPresent", "Always", "Never")
+LOG_FORMATS = ("text", "json")
+
+
+def _one_of(texts: Mapping[str, str], name: str, default: str, allowed: tuple[str, ...]) -> str:
+    value = texts.get(name) or default
+    if value not in allowed:
+        raise SettingsError(f"{PREFIX}{name} is {value!r}; allowed are {', '.join(allowed)}")
+    return value
+
+
+def _number(texts: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    text = texts.get(name) or str(default)
+    if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+        raise SettingsError(f"{PREFIX}{name} is {text!r}; allowed is a number from {low} to {high}")
+    return int(text)

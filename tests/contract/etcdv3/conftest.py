@@ -1,0 +1,373 @@
+"""Real etcd servers, and servers that are not etcd."""
+
+import base64
+import contextlib
+import datetime as dt
+import ipaddress
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from localcluster import binaries
+from rdzv_client import etcdv3
+
+START_LIMIT_S = 20.0
+
+
+def free_ports(count):
+    with contextlib.ExitStack() as stack:
+        sockets = [
+            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
+        ]
+        return [sock.getsockname()[1] for sock in sockets]
+
+
+class Etcd:
+    """One etcd process on a fixed port: started, killed, frozen, emptied as a test likes."""
+
+    def __init__(self, folder, *, flags=(), tls=None):
+        self.folder = folder
+        self.tls = tls
+        self.token = "first"
+        self.port, self._peer_port = free_ports(2)
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+        self._flags = list(flags)
+        self._process = None
+
+    def start(self):
+        peer = f"http://127.0.0.1:{self._peer_port}"
+        command = [
+            str(binaries.ensure(["etcd"])["etcd"]),
+            f"--data-dir={self.folder / 'data'}",
+            f"--listen-client-urls={self.url}",
+            f"--advertise-client-urls={self.url}",
+            f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=default={peer}",
+            f"--initial-cluster-token={self.token}",
+            "--heartbeat-interval=10",  # a short election makes leases of one second possible
+            "--election-timeout=100",
+            "--unsafe-no-fsync",
+            "--log-level=error",
+            *self._flags,
+        ]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        self._wait_until_healthy()
+        return self
+
+    def kill(self):
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def restart(self):
+        self.kill()
+        self.start()
+
+    def empty(self, *, token="first"):
+        """Kill it and lose its data; with another token the next start is another cluster."""
+        self.kill()
+        shutil.rmtree(self.folder / "data")
+        self.token = token
+
+    def freeze(self):
+        self._process.send_signal(signal.SIGSTOP)
+        os.waitpid(self._process.pid, os.WUNTRACED)  # until all its threads have stopped
+
+    def thaw(self):
+        self._process.send_signal(signal.SIGCONT)
+
+    def call(self, path, body, token=None):
+        """Ask for something that the client has no method for."""
+        headers = {"Content-Type": "application/json"} | ({"Authorization": token} if token else {})
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=5, context=self._context()) as answer:
+            return json.load(answer)
+
+    def compact(self, revision):
+        self.call("/v3/kv/compaction", {"revision": str(revision), "physical": True})
+
+    def _context(self):
+        if self.tls is None:
+            return None
+        context = ssl.create_default_context(cafile=self.tls.ca)
+        context.load_cert_chain(self.tls.cert, self.tls.key)
+        return context
+
+    def _wait_until_healthy(self):
+        deadline_s = time.monotonic() + START_LIMIT_S
+        while True:
+            try:
+                with urllib.request.urlopen(
+                    self.url + "/health", timeout=2, context=self._context()
+                ):
+                    return
+            except (urllib.error.URLError, OSError):
+                assert self._process.poll() is None, (self.folder / "log").read_text()
+                assert time.monotonic() < deadline_s, "etcd does not become healthy"
+                time.sleep(0.02)  # a process that is starting offers nothing to wait on
+
+
+@pytest.fixture(scope="session")
+def shared_etcd(tmp_path_factory):
+    etcd = Etcd(tmp_path_factory.mktemp("etcd")).start()
+    yield etcd
+    etcd.kill()
+
+
+@pytest.fixture
+def etcd(tmp_path):
+    """A server of the test's own, to be mistreated."""
+    etcd = Etcd(tmp_path).start()
+    yield etcd
+    etcd.kill()
+
+
+@pytest.fixture
+def client(shared_etcd):
+    """A client of the shared server, which is emptied afterwards."""
+    with etcdv3.Client([shared_etcd.url]) as client:
+        yield client
+        client.delete_prefix("")
+
+
+@pytest.fixture
+def connect():
+    """Make clients, closed at the end."""
+    with contextlib.ExitStack() as stack:
+        yield lambda *urls, **settings: stack.enter_context(etcdv3.Client(urls, **settings))
+
+
+@pytest.fixture
+def dead_url():
+    """An endpoint where nobody listens."""
+    return f"http://127.0.0.1:{free_ports(1)[0]}"
+
+
+class Follower:
+    """A watch that is iterated in a thread, with what came of it."""
+
+    def __init__(self, watch):
+        self.watch = watch
+        self.batches = []
+        self.ended = None
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._thread.start()
+
+    @property
+    def events(self):
+        return [(e.kind, e.kv.key, e.kv.value) for batch in self.batches for e in batch.events]
+
+    def created(self):
+        return sum(batch.created for batch in self.batches)
+
+    def until(self, condition, limit_s=10.0):
+        """Wait until ``condition(self)`` holds."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: condition(self), limit_s), (
+                f"not within {limit_s} s; ended with {self.ended!r}, seen {self.batches[-3:]}"
+            )
+        return self
+
+    def until_ended(self, limit_s=10.0):
+        return self.until(lambda self: self.ended is not None, limit_s).ended
+
+    def close(self):
+        self.watch.close()
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+    def _follow(self):
+        ended = "closed"
+        try:
+            for batch in self.watch:
+                with self._changed:
+                    self.batches.append(batch)
+                    self._changed.notify_all()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test looks at it
+            ended = error
+        with self._changed:
+            self.ended = ended
+            self._changed.notify_all()
+
+
+@pytest.fixture
+def follow():
+    """Make watches that are followed in threads, closed at the end."""
+    followers = []
+
+    def follow(client, *ranges, **settings):
+        followers.append(Follower(etcdv3.Watch(client, ranges, **settings)))
+        return followers[-1]
+
+    yield follow
+    for follower in followers:
+        follower.close()
+
+
+# Servers that are not etcd
+
+
+class Impostor:
+    """Answers each connection's first request with the given bytes, then closes or hangs."""
+
+    def __init__(self, reply, *, hang=False):
+        self._reply = reply
+        self._hang = hang
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._links = []
+        self.requests = 0
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for link in self._links:
+            link.close()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                link, _ = self._listener.accept()
+                self._links.append(link)
+                request = b""
+                while b"\r\n\r\n" not in request:
+                    request += link.recv(65536)
+                self.requests += 1
+                reply = self._reply(request) if callable(self._reply) else self._reply
+                with contextlib.suppress(OSError):
+                    link.sendall(reply)
+                    if not self._hang:
+                        link.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def impostor():
+    """Make servers that answer with what a test says."""
+    with contextlib.ExitStack() as stack:
+        yield lambda reply, **how: stack.enter_context(contextlib.closing(Impostor(reply, **how)))
+
+
+# Certificates
+
+
+@dataclass(frozen=True)
+class Authority:
+    """Issues certificates into a folder."""
+
+    folder: Path
+    name: str
+    key: ec.EllipticCurvePrivateKey
+    certificate: x509.Certificate
+
+    def issue(self, name):
+        key = ec.generate_private_key(ec.SECP256R1())
+        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+        # etcd's gateway connects to its own server with the server's certificate.
+        usage = x509.ExtendedKeyUsage(
+            [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        )
+        certificate = (
+            _builder(name, self.certificate.subject, key)
+            .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+            .add_extension(usage, critical=False)
+            .sign(self.key, hashes.SHA256())
+        )
+        return etcdv3.TlsFiles(
+            ca=_write(self.folder / f"{self.name}.crt", _pem(self.certificate)),
+            cert=_write(self.folder / f"{name}.crt", _pem(certificate)),
+            key=_write(
+                self.folder / f"{name}.key",
+                key.private_bytes(
+                    serialization.Encoding.PEM,
+                    serialization.PrivateFormat.PKCS8,
+                    serialization.NoEncryption(),
+                ),
+            ),
+        )
+
+
+def _builder(name, issuer, key):
+    now = dt.datetime.now(dt.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, name)]))
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(minutes=5))
+        .not_valid_after(now + dt.timedelta(days=1))
+    )
+
+
+def _pem(certificate):
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _write(path, content):
+    path.write_bytes(content)
+    return path
+
+
+@pytest.fixture(scope="session")
+def new_authority(tmp_path_factory):
+    def make(name):
+        key = ec.generate_private_key(ec.SECP256R1())
+        issuer = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, name)])
+        certificate = (
+            _builder(name, issuer, key)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .sign(key, hashes.SHA256())
+        )
+        return Authority(tmp_path_factory.mktemp(name), name, key, certificate)
+
+    return make
+
+
+def b64(text):
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.fixture(scope="session")
+def secure_etcd(tmp_path_factory, new_authority):
+    """An etcd that asks for certificates and passwords; user ``job`` may use ``/job/`` alone."""
+    authority = new_authority("authority")
+    files = authority.issue("server")
+    flags = [
+        f"--cert-file={files.cert}",
+        f"--key-file={files.key}",
+        f"--trusted-ca-file={files.ca}",
+        "--client-cert-auth",
+        "--bcrypt-cost=4",  # fast, not safe
+    ]
+    etcd = Etcd(tmp_path_factory.mktemp("secure"), flags=flags, tls=authority.issue("member"))
+    etcd.start()
+    for user in ("root", "job"):
+        etcd.call("/v3/auth/user/add", {"name": user, "password": f"{user}-secret"})
+        etcd.call("/v3/auth/role/add", {"name": user})
+        etcd.call("/v3/auth/user/grant", {"user": user, "role": user})
+    permission = {"permType": "READWRITE", "key": b64("/job/"), "range_end": b64("/job0")}
+    etcd.call("/v3/auth/role/grant", {"name": "job", "perm": permission})
+    etcd.call("/v3/auth/enable", {})
+    yield etcd
+    etcd.kill()

@@ -1,0 +1,188 @@
+"""A cluster with the operator installed, and for every test a namespace of its own in it.
+
+The cluster is the local one, started for the session and removed after it, or the one whose
+kubeconfig `ELASTICJOB_E2E_KUBECONFIG` names.
+"""
+
+import copy
+import dataclasses
+import os
+import sys
+import uuid
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from examples.demo import diagnosis, release
+from examples.demo.board import Board
+from examples.demo.commands import Tools
+from examples.demo.narrator import Narrator
+from examples.demo.spectator import Spectator
+from localcluster import binaries
+
+ROOT = Path(__file__).parents[2]
+CLUSTER = "e2e"
+TEST_LIMIT_S = 420
+ROUND_LIMIT_S = 120
+OURS = "pods,services,statefulsets,serviceaccounts,secrets,configmaps,roles,rolebindings"
+FAILED = pytest.StashKey[bool]()
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(TEST_LIMIT_S, func_only=True))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
+
+
+# --- the cluster and the operator ----------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """Tools that speak to a cluster that has the images."""
+    given = os.environ.get("ELASTICJOB_E2E_KUBECONFIG")
+    folder = binaries.ensure(["kubectl", "helm"])["kubectl"].parent
+    if given:
+        yield Tools(Narrator(), kubeconfig=Path(given).absolute(), folder=folder)
+        return
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("the local cluster needs Linux and root; or set ELASTICJOB_E2E_KUBECONFIG")
+    tools = Tools(Narrator())
+    tools.stream("python", "-m", "localcluster", "up", "--name", CLUSTER)
+    words = (sys.executable, "-m", "localcluster", "kubeconfig", "--name", CLUSTER)
+    yield Tools(Narrator(), kubeconfig=Path(tools.ask(*words).strip()), folder=folder)
+    tools.stream("python", "-m", "localcluster", "down", "--name", CLUSTER)
+
+
+@dataclasses.dataclass(frozen=True)
+class Operator:
+    """The operator's deployment."""
+
+    tools: Tools
+
+    def _kubectl(self, *words, timeout_s=90):
+        namespace = f"--namespace={release.NAMESPACE}"
+        return self.tools.show("kubectl", namespace, *words, timeout_s=timeout_s)
+
+    @contextmanager
+    def away(self):
+        """Within this, no operator runs."""
+        self._kubectl("scale", release.DEPLOYMENT, "--replicas=0")
+        self._kubectl("wait", "--for=delete", "pod", "--all", "--timeout=60s")
+        try:
+            yield
+        finally:
+            self._kubectl("scale", release.DEPLOYMENT, "--replicas=1")
+            self._kubectl("rollout", "status", release.DEPLOYMENT, "--timeout=80s")
+
+    def kill(self):
+        """End the operator's pod without grace; its deployment makes another."""
+        self._kubectl("delete", "pod", "--all", "--grace-period=0", "--force")
+
+
+@pytest.fixture(scope="session")
+def operator(cluster, request):
+    """The operator, installed by helm from the chart."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(request.config.rootpath)
+        release.install(cluster)
+    return Operator(cluster)
+
+
+# --- a namespace and the jobs in it --------------------------------------------------------------
+
+
+@pytest.fixture
+def tools(operator, tmp_path, request):
+    """Tools that speak to a fresh namespace; shows the state of affairs if the test fails."""
+    namespace = f"e2e-{uuid.uuid4().hex[:8]}"
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_bytes(operator.tools.kubeconfig.read_bytes())
+    tools = dataclasses.replace(operator.tools, kubeconfig=kubeconfig)
+    tools.ask("kubectl", "create", "namespace", namespace)
+    tools.ask("kubectl", "config", "set-context", "--current", f"--namespace={namespace}")
+    yield tools
+    if request.node.stash.get(FAILED, True):
+        diagnosis.show(tools, "digits")
+    tools.ask("kubectl", "delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.fixture
+def manifest():
+    """Build an ElasticJob from the digits example: `manifest(epochs=5, minReplicas=1)`."""
+    example = yaml.safe_load((ROOT / "examples" / "digits.yaml").read_text())
+
+    def build(*, epochs=None, width=32, command=None, image=None, **spec):
+        job = copy.deepcopy(example)
+        container = job["spec"]["template"]["spec"]["containers"][0]
+        if epochs:
+            container["command"] = ["torchrun", "train.py", f"--epochs={epochs}"]
+            container["command"].append(f"--width={width}")
+        container["command"] = command or container["command"]
+        container["image"] = image or container["image"]
+        job["spec"] |= spec
+        return job
+
+    return build
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A job that runs, with all that is seen of it."""
+
+    name: str
+    tools: Tools
+    board: Board
+
+    @property
+    def known(self):
+        return self.board.known
+
+    def wait(self, what, until, timeout_s=ROUND_LIMIT_S):
+        return self.board.wait(until, what, timeout_s)
+
+    def scale(self, replicas):
+        self.tools.show("kubectl", "scale", f"elasticjob/{self.name}", f"--replicas={replicas}")
+
+    def kill(self, pod):
+        self.tools.show("kubectl", "delete", f"pod/{pod}", "--grace-period=0", "--force")
+
+    def delete(self):
+        self.tools.show("kubectl", "delete", f"elasticjob/{self.name}", timeout_s=60)
+
+    def pods(self):
+        """The names of its worker pods that exist now."""
+        selector = f"--selector=rdzv.dev/job={self.name},rdzv.dev/role=worker"
+        return self.tools.ask("kubectl", "get", "pods", selector, "--output=name").split()
+
+    def wait_until_nothing_remains(self):
+        """Wait until no object that was made for the job exists any more."""
+        selector = f"--selector=rdzv.dev/job={self.name}"
+        self.tools.show(
+            *("kubectl", "wait", "--for=delete", OURS, selector, "--timeout=90s"), timeout_s=100
+        )
+        assert not self.tools.ask("kubectl", "get", OURS, selector, "--output=name")
+
+
+@pytest.fixture
+def run(tools):
+    """Apply a job and watch it: `job = run(manifest(epochs=5))`."""
+    with ExitStack() as spectators:
+
+        def run(job):
+            board, name = Board(), job["metadata"]["name"]
+            tools.show("kubectl", "apply", "--filename=-", stdin=yaml.safe_dump(job))
+            spectators.enter_context(Spectator(tools, name, board))
+            return Job(name, tools, board)
+
+        yield run

@@ -1,0 +1,117 @@
+"""Training on a real cluster: it starts, grows, loses workers, and completes."""
+
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from examples.demo import story, training
+from examples.demo.training import Begun, Epoch, Finished
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
+TRAINING_LIMIT_S = 300
+KILLS = int(os.environ.get("ELASTICJOB_E2E_KILLS", "3"))
+
+
+def begun_from_a_checkpoint(known):
+    return [step for step in known.steps if isinstance(step, Begun) and step.epoch > 0]
+
+
+def epochs_done(known):
+    return max((step.epoch for step in known.steps if isinstance(step, Epoch)), default=0)
+
+
+def accuracy_percent(job):
+    log = job.tools.ask("kubectl", "logs", job.known.rounds[-1].members[0])
+    steps = map(training.read_line, log.splitlines())
+    return next(step.accuracy_percent for step in steps if isinstance(step, Finished))
+
+
+def test_a_job_grows_survives_a_kill_and_completes(run, manifest):
+    job = run(manifest(epochs=35, width=96))
+    known = job.wait("round 1", lambda known: bool(known.rounds))
+    assert len(known.rounds[0].members) == 2
+    job.wait("two epochs of two workers", lambda known: story.count_epochs(known, 2) >= 2)
+
+    job.scale(3)
+    job.wait("a round of three", lambda known: story.is_round_of(known, 3))
+    known = job.wait("an epoch of three workers", lambda known: story.count_epochs(known, 3) >= 1)
+    assert begun_from_a_checkpoint(known), "training began again from nothing"
+
+    before = known.rounds[-1]
+    victim = before.members[0]
+    job.kill(victim)
+    known = job.wait(
+        "a round without the killed worker", lambda known: victim not in known.rounds[-1].members
+    )
+    after = next(one for one in known.rounds if one.number > before.number)
+    assert set(before.members) - {victim} <= set(after.members)
+    job.wait("three workers again", lambda known: story.is_round_of(known, 3))
+
+    known = job.wait("Complete", lambda known: known.holds("Complete"), TRAINING_LIMIT_S)
+    numbers = [one.number for one in known.rounds]
+    assert numbers == sorted(set(numbers)), "round numbers go up"
+    assert known.job["status"]["phase"] == "Complete"
+    assert accuracy_percent(job) >= 97
+
+    job.delete()
+    job.wait_until_nothing_remains()
+
+
+@pytest.mark.timeout(180 + 45 * KILLS, func_only=True)
+def test_workers_killed_at_random_moments_do_not_keep_a_job_from_completing(run, manifest):
+    seed = random.randrange(10**6)
+    chance = random.Random(seed)
+    job = run(manifest(epochs=25 + 12 * KILLS, width=64, replicas=3))
+    job.tools.narrator.live("chance", f"{KILLS} kills, seed {seed}")
+    job.wait("training", lambda known: epochs_done(known) >= 1)
+    for _ in range(KILLS):
+        time.sleep(chance.uniform(0, 12))  # the moment is to have nothing to do with the job's
+        job.kill(chance.choice(job.pods()).removeprefix("pod/"))
+    known = job.wait("Complete", lambda known: known.holds("Complete"), 120 + 40 * KILLS)
+    assert known.job["status"]["restarts"]["infrastructure"] >= KILLS
+
+
+def test_training_goes_on_while_the_operator_is_away(run, manifest, operator):
+    job = run(manifest(epochs=70, width=64, replicas=3))
+    job.wait("an epoch of three workers", lambda known: story.count_epochs(known, 3) >= 1)
+    with operator.away():
+        before = epochs_done(job.known)
+        job.wait("further epochs", lambda known: epochs_done(known) >= before + 3)
+        victim = job.known.rounds[-1].members[1]
+        job.kill(victim)
+        job.wait("an epoch of the two survivors", lambda known: story.count_epochs(known, 2) >= 1)
+        assert begun_from_a_checkpoint(job.known)
+    job.wait(
+        "a replacement in the round",
+        lambda known: story.is_round_of(known, 3) and victim not in known.rounds[-1].members,
+    )
+    job.wait("Complete", lambda known: known.holds("Complete"), TRAINING_LIMIT_S)
+
+
+def test_a_killed_operator_takes_up_the_job_where_it_is(run, manifest, operator):
+    job = run(manifest(epochs=25, width=64))
+    job.wait("an epoch", lambda known: epochs_done(known) >= 1)
+    operator.kill()
+    known = job.wait("Complete", lambda known: known.holds("Complete"), TRAINING_LIMIT_S)
+    assert [one.number for one in known.rounds] == [1]
+    assert any(isinstance(step, Finished) for step in known.steps)
+
+
+def test_a_job_deleted_while_the_operator_is_away_leaves_nothing(run, manifest, operator):
+    job = run(manifest(epochs=500, width=32))
+    job.wait("an epoch", lambda known: epochs_done(known) >= 1)
+    with operator.away():
+        job.delete()
+        job.wait_until_nothing_remains()
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_every_example_trains_as_it_stands(run, path):
+    job = run(yaml.safe_load(path.read_text()))
+    job.wait("an epoch", lambda known: epochs_done(known) >= 1)
+    job.delete()
+    job.wait_until_nothing_remains()

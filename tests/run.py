@@ -1,0 +1,119 @@
+"""Runs the checks and tests in groups, and says at the end what ran and what did not, and why.
+
+    python -m tests.run check fast servers cluster
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+REPORTS = ROOT / "build" / "test-reports"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command; ``tests`` says that pytest runs these folders."""
+
+    name: str
+    command: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()
+
+
+@dataclass
+class Outcome:
+    """What came of a step: whether it passed, and of its tests how many ran or were skipped."""
+
+    step: Step
+    passed: bool
+    seconds: float
+    ran: int = 0
+    skipped: list[str] = field(default_factory=list)
+
+
+GROUPS: dict[str, tuple[Step, ...]] = {
+    "check": (
+        Step("format", ("ruff", "format", "--check", "--quiet", ".")),
+        Step("lint", ("ruff", "check", "--quiet", ".")),
+        Step("types", ("mypy",)),
+        Step("import contracts", ("lint-imports",)),
+    ),
+    "fast": (Step("unit", tests=("unit", "protocol", "simulation")),),
+    "servers": (
+        Step("chart", tests=("chart",)),
+        Step("contract", tests=("contract",)),
+        Step("integration", tests=("integration",)),
+    ),
+    "cluster": (Step("end to end", tests=("e2e",)),),
+}
+
+
+def main(names: Sequence[str]) -> int:
+    """Run the groups in their order; go on after a failure. Return the exit status."""
+    unknown = [name for name in names if name not in GROUPS]
+    if unknown or not names:
+        print(f"usage: python -m tests.run {{{','.join(GROUPS)}}} ...", file=sys.stderr)
+        return 2
+    outcomes = [run(step) for name in names for step in GROUPS[name]]
+    summarise(outcomes)
+    return 0 if all(outcome.passed for outcome in outcomes) else 1
+
+
+def run(step: Step) -> Outcome:
+    """Run one step and read what its tests reported."""
+    print(f"\n=== {step.name}", flush=True)
+    report = REPORTS / f"{step.name.replace(' ', '-')}.xml"
+    report.unlink(missing_ok=True)
+    began = time.monotonic()
+    status = subprocess.run(_command(step, report), cwd=ROOT, check=False).returncode
+    outcome = Outcome(step, status == 0, time.monotonic() - began)
+    if step.tests:
+        _read(report, outcome)
+    return outcome
+
+
+def _command(step: Step, report: Path) -> list[str]:
+    if not step.tests:
+        program, *arguments = step.command
+        return [str(Path(sys.executable).parent / program), *arguments]
+    folders = [f"tests/{folder}" for folder in step.tests]
+    return [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *folders]
+
+
+def _read(report: Path, outcome: Outcome) -> None:
+    if not report.exists():
+        outcome.passed = False
+        return
+    for case in ET.parse(report).iter("testcase"):  # noqa: S314 - pytest has just written it
+        skip = case.find("skipped")
+        if skip is None:
+            outcome.ran += 1
+        else:
+            outcome.skipped.append(f"{case.get('name')}: {skip.get('message')}")
+    # A group whose tests all vanished has not passed.
+    outcome.passed = outcome.passed and outcome.ran > 0
+
+
+def summarise(outcomes: Sequence[Outcome]) -> None:
+    """Print what ran, what was skipped and why, and what failed."""
+    print("\n=== Summary")
+    for outcome in outcomes:
+        word = "passed" if outcome.passed else "FAILED"
+        tests = f", {outcome.ran} tests" if outcome.step.tests else ""
+        print(f"{word}  {outcome.step.name}{tests}, {outcome.seconds:.0f} s")
+    skipped = [line for outcome in outcomes for line in outcome.skipped]
+    for line in skipped:
+        print(f"skipped  {line}")
+    failed = [outcome.step.name for outcome in outcomes if not outcome.passed]
+    print(f"{sum(outcome.ran for outcome in outcomes)} tests ran, {len(skipped)} were skipped")
+    print(f"FAILED: {', '.join(failed)}" if failed else "All passed.")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
