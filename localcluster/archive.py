@@ -52,7 +52,8 @@ class Image:
 
     reference: str
     layers: Sequence[Sequence[Entry]]
-    command: Sequence[str]
+    entrypoint: Sequence[str] = ()
+    command: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: str = "/"
     user: str = ""
@@ -60,7 +61,8 @@ class Image:
     def config(self) -> dict[str, Any]:
         """Return what a container runtime reads, but for the layers' digests."""
         return {
-            "Entrypoint": list(self.command),
+            "Entrypoint": list(self.entrypoint),
+            "Cmd": list(self.command),
             "Env": [f"{name}={value}" for name, value in self.environment.items()],
             "WorkingDir": self.folder,
             "User": self.user,

@@ -53,7 +53,7 @@ def up(name: str, node_count: int) -> Layout:
             say(f"the cluster {name} runs already")
         _start_nodes(cluster, programs)
         _bring(cluster, archives, programs["ctr"])
-        health.wait_for_nodes(cluster)
+        health.wait_for_all(cluster)
         _record(cluster)
     return cluster
 
@@ -196,7 +196,6 @@ def _create(name: str, node_count: int, programs: Mapping[str, Path]) -> Layout:
         for path, content in dns.objects(cluster).items():
             cluster.control_plane.api.apply(path, content)
         cluster.control_plane.open_for_clients.touch()
-        health.wait_for_control_plane(cluster)
     plugins = host.network_plugins()
     assert plugins is not None, "host.provide() has installed them"
     for each in cluster.nodes:
@@ -251,5 +250,9 @@ def _bring(cluster: Layout, archives: dict[str, Path], ctr: Path) -> None:
             say(f"{each.name} is off and gets no images")
             continue
         health.wait_for_containerd(each, pid)
-        if imported := images.bring(each, pid, archives, ctr):
-            say(f"{each.name} has got {', '.join(imported)}")
+        imported = images.bring(each, pid, archives, ctr)
+        say(
+            f"{each.name} has got {', '.join(imported)}"
+            if imported
+            else f"{each.name} has all images"
+        )

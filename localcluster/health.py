@@ -66,19 +66,21 @@ def wait_for_containerd(node: Node, pid: int) -> None:
     _wait({"containerd": socket.exists}, node.folder, node.name, _CONTAINERD_TIMEOUT_S)
 
 
-def wait_for_nodes(cluster: Layout) -> None:
-    """Return once every node takes pods, and they reach services.
+def wait_for_all(cluster: Layout) -> None:
+    """Return once the control plane is well and every node takes pods, and they reach services.
 
     Raises:
-        LocalClusterError: one does not; with the end of a log that tells why.
+        LocalClusterError: something does not come; with the end of a log that tells why.
     """
-    with step(f"waiting for {', '.join(node.name for node in cluster.nodes)} to be ready"):
+    names = ", ".join(node.name for node in cluster.nodes)
+    with step(f"waiting for the control plane and {names} to be ready"):
+        wait_for_control_plane(cluster)
         for node in cluster.nodes:
             wait_for_node(cluster, node)
 
 
 def wait_for_node(cluster: Layout, node: Node) -> None:
-    """Return once a node takes pods, and they reach services; raises as `wait_for_nodes`."""
+    """Return once a node takes pods, and they reach services; raises as `wait_for_all`."""
     _wait(node_checks(cluster, node), node.folder, node.name, _NODE_TIMEOUT_S)
 
 

@@ -48,7 +48,8 @@ def provide() -> None:
     Raises:
         LocalClusterError: they cannot be installed here; with what is missing.
     """
-    missing = [package for program, package in _PACKAGES.items() if not shutil.which(program)]
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"  # not every root has these in PATH
+    missing = [each for program, each in _PACKAGES.items() if not shutil.which(program, path=path)]
     if network_plugins() is None:
         missing.append(_NETWORK_PLUGINS_PACKAGE)
     if missing:

@@ -15,6 +15,7 @@ from localcluster.progress import failure, step
 PAUSE = "elasticjob/pause:1"
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _TRAINER = 1000
+_NOBODY_ELSE = "65532:65532"  # a user that owns nothing
 _EXAMPLE = paths.REPOSITORY / "examples" / "digits"
 
 # What programs expect to find in any image.
@@ -33,16 +34,22 @@ _GROUND = (
 def pause() -> Image:
     """Return the image of the process that holds a pod together."""
     program = binaries.ensure(["pause"])["pause"]
-    return Image(PAUSE, [[Entry("pause", program, 0o755)]], ["/pause"])
+    return Image(PAUSE, [[Entry("pause", program, 0o755)]], entrypoint=["/pause"])
+
+
+# The next three are what operator/Dockerfile makes, the last what examples/digits/Dockerfile does.
 
 
 def etcd() -> Image:
     """Return the image of the rendezvous store."""
     program = binaries.ensure(["etcd"])["etcd"]
-    content = [*_GROUND, Entry("opt/etcd/etcd", program, 0o755)]
-    tag = binaries.ETCD.removeprefix("v")
-    environment = {"PATH": f"/opt/etcd:{_SYSTEM_PATH}"}
-    return Image(f"elasticjob/etcd:{tag}", [content], ["/opt/etcd/etcd"], environment)
+    return Image(
+        f"elasticjob/etcd:{binaries.ETCD.removeprefix('v')}",
+        [[*_GROUND, Entry("opt/etcd/etcd", program, 0o755)]],
+        entrypoint=["/opt/etcd/etcd"],
+        environment={"PATH": f"/opt/etcd:{_SYSTEM_PATH}"},
+        user=_NOBODY_ELSE,
+    )
 
 
 def operator(dependencies: Path, project: Path) -> Image:
@@ -51,19 +58,41 @@ def operator(dependencies: Path, project: Path) -> Image:
     return Image(
         f"elasticjob/operator:{distribution.version()}",
         [_GROUND, archive.tree(dependencies, below), archive.tree(project, below)],
-        ["python3", "-m", "elasticjob_operator"],
-        {"PATH": f"{sys.base_prefix}/bin:{_SYSTEM_PATH}", "PYTHONPATH": f"/{below}"},
-        user="65532",
+        entrypoint=["python3", "-m", "elasticjob_operator"],
+        environment={
+            "PATH": f"{sys.base_prefix}/bin:{_SYSTEM_PATH}",
+            "PYTHONPATH": f"/{below}",
+            "PYTHONUNBUFFERED": "1",
+        },
+        user=_NOBODY_ELSE,
     )
 
 
 def client(project: Path) -> Image:
     """Return the image from which an init container copies rdzv_client, and no operator."""
-    below = "opt/elasticjob/client"
-    files = [entry for entry in archive.tree(project, below) if not _is_operators(entry.path)]
-    content = [_without_operator(entry) for entry in files]
-    reference = f"elasticjob/client:{distribution.version()}"
-    return Image(reference, [_GROUND, content], ["/bin/sh"], {"PATH": _SYSTEM_PATH})
+    files = archive.tree(project, "opt/elasticjob/client")
+    content = [_without_operator(entry) for entry in files if not _is_operators(entry.path)]
+    return Image(
+        f"elasticjob/client:{distribution.version()}",
+        [_GROUND, content],
+        command=["sh"],
+        environment={"PATH": _SYSTEM_PATH},
+        user=_NOBODY_ELSE,
+    )
+
+
+def digits() -> Image:
+    """Return the example's training image: its script; torch is in the training environment."""
+    names = ("requirements.txt", "train.py")
+    files = [Entry(f"workspace/{name}", _EXAMPLE / name) for name in names]
+    return Image(
+        f"elasticjob/digits:{distribution.version()}",
+        [_GROUND, files],
+        command=["torchrun", "train.py"],
+        environment={"PATH": f"{paths.training() / 'bin'}:{_SYSTEM_PATH}"},
+        folder="/workspace",
+        user=str(_TRAINER),
+    )
 
 
 def _is_operators(path: str) -> bool:
@@ -77,21 +106,6 @@ def _without_operator(entry: Entry) -> Entry:
     lines = entry.content.read_text().splitlines(keepends=True)
     kept = [line for line in lines if not line.startswith("elasticjob_operator/")]
     return Entry(entry.path, "".join(kept).encode(), entry.mode)
-
-
-def digits() -> Image:
-    """Return the example's training image: its script; torch is in the training environment."""
-    files = [
-        Entry(f"workspace/{name}", _EXAMPLE / name) for name in ("requirements.txt", "train.py")
-    ]
-    return Image(
-        f"elasticjob/digits:{distribution.version()}",
-        [_GROUND, files],
-        ["torchrun", "train.py"],
-        {"PATH": f"{paths.training() / 'bin'}:{_SYSTEM_PATH}"},
-        folder="/workspace",
-        user=str(_TRAINER),
-    )
 
 
 def build() -> dict[str, Path]:

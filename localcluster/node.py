@@ -26,11 +26,12 @@ _KERNEL_SETTINGS_OF_KUBELET = {
 def machine(layout: Layout, node: Node, programs: Mapping[str, Path]) -> Machine:
     """Return the machine of a node; `prepare()` writes the files that its services read."""
     folder = node.folder
+    # There containerd finds its shim, and all find runc, nft, mount and the like.
+    path = {"PATH": f"{programs['containerd'].parent}:/usr/sbin:/usr/bin:/sbin:/bin"}
     containerd = Service(
         "containerd",
         (str(programs["containerd"]), *flags(config=folder / "containerd.toml", log_level="warn")),
-        # containerd looks for its shim there; runc and the network plugins look for their tools.
-        environment={"PATH": f"{programs['containerd'].parent}:/usr/sbin:/usr/bin:/sbin:/bin"},
+        path,
     )
     kubelet = Service(
         "kubelet",
@@ -42,10 +43,11 @@ def machine(layout: Layout, node: Node, programs: Mapping[str, Path]) -> Machine
                 node_ip=node.address,
             ),
         ),
+        path,
         after=CONTAINERD_SOCKET,
     )
     proxy = Service(
-        "kube-proxy", (str(programs["kube-proxy"]), *flags(config=folder / "kube-proxy.json"))
+        "kube-proxy", (str(programs["kube-proxy"]), *flags(config=folder / "kube-proxy.json")), path
     )
     return Machine(
         name=node.name,

@@ -1,6 +1,7 @@
 """A program that runs for as long as its cluster does."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -47,9 +48,10 @@ def _spell(value: object) -> str:
 @contextmanager
 def running(service: Service, logs: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a service until the block ends, or the calling thread does, even if it is killed."""
+    guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []  # Linux has it
     with (logs / f"{service.name}.log").open("ab") as log:
         process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", *service.command],
+            [*guard, *service.command],
             env={**os.environ, **service.environment},
             stdin=subprocess.DEVNULL,
             stdout=log,

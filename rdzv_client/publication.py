@@ -7,6 +7,7 @@ whose record was lost cannot write, and by the revision of the round record it h
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from rdzv_client import protocol, wire
 
@@ -108,13 +109,19 @@ def _proposal(verdict: protocol.Propose, view: protocol.View, proposal: int) -> 
     return Publication(round_, ranks, stale)
 
 
-def next_proposal(view: protocol.View, last_tried: int) -> int:
-    """Return a proposal number that nobody has used.
+NONCE_BITS: Final = 20
+
+
+def next_proposal(view: protocol.View, last_tried: int, nonce: int) -> int:
+    """Return a proposal number that nobody has used, above all that are known.
 
     Args:
         view: The leader's view.
         last_tried: The last number this leader has used itself, written or not: a write whose
             answer was lost may have left ranks behind.
+        nonce: Random; it fills the low bits, so that a number from before the store was emptied
+            does not come again: somebody may still hold to an agreement under it.
     """
     known = max((seen.member.acked for seen in view.members), default=0)
-    return max(view.round.proposal if view.round else 0, known, last_tried) + 1
+    highest = max(view.round.proposal if view.round else 0, known, last_tried)
+    return ((highest >> NONCE_BITS) + 1 << NONCE_BITS) | nonce

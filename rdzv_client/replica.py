@@ -82,7 +82,7 @@ class Replica:
         self._since: dict[str, tuple[bool, float]] = {}
         self._gone: dict[str, wire.Gone] = {}
         self._left: dict[str, wire.Left] = {}
-        self._silent: frozenset[str] = frozenset()
+        self._silent_until: dict[str, float] = {}
 
     # --- what was heard ---
 
@@ -116,7 +116,7 @@ class Replica:
         elif key.startswith(keys.members):
             member = wire.decode(wire.Member, key, value)
             self._members[key] = (record.create_revision, member)
-            self._silent -= {member.id}
+            self._silent_until.pop(member.id, None)
         elif key.startswith(keys.ranks):
             rank = wire.decode(wire.Rank, key, value)
             self.ranks[rank.id] = rank
@@ -152,9 +152,13 @@ class Replica:
         elif self.forming_since is None:
             self.forming_since = now
 
-    def omit(self, members: frozenset[str]) -> None:
-        """Leave these members out of proposals until they write their records again."""
-        self._silent |= members
+    def omit(self, members: frozenset[str], now: float) -> None:
+        """Leave members out of proposals until they write again, or for two agreement times.
+
+        One that was cut off may come back with nothing to write.
+        """
+        until = now + 2 * self.timing.agreement_s
+        self._silent_until.update(dict.fromkeys(members, until))
 
     # --- what is known ---
 
@@ -187,7 +191,7 @@ class Replica:
             left=dict(self._left),
             round_since=self.round_since,
             contact_since=contact_since,
-            silent=self._silent,
+            silent=frozenset(m for m, until in self._silent_until.items() if now < until),
             timing=self.timing,
         )
 

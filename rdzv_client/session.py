@@ -214,9 +214,10 @@ class Session:
             return verdict.until if verdict.until is not None else now + _RECHECK_S
         log.info("As the leader: %s: %s", type(verdict).__name__.lower(), verdict.reason)
         if isinstance(verdict, protocol.Omit):
-            self._replica.omit(verdict.members)
+            self._replica.omit(verdict.members, now)
             return now
-        self._last_proposal = publication.next_proposal(view, self._last_proposal)
+        nonce = random.getrandbits(publication.NONCE_BITS)
+        self._last_proposal = publication.next_proposal(view, self._last_proposal, nonce)
         new = publication.publish(verdict, view, self._last_proposal, formation_s)
         if self.backend.publish(new, revision):
             self._sealed = (revision, time.monotonic())

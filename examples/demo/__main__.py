@@ -62,12 +62,16 @@ def show(options: argparse.Namespace, narrator: Narrator) -> None:
     place = PLACES[options.cluster](narrator)
     narrator.heading(f"Setting up: the {options.cluster} cluster and the operator")
     tools = place.prepare()
-    release.install(tools, options.image_prefix)
+    try:
+        release.install(tools, options.image_prefix)
+    except CommandError:
+        diagnosis.show_operator(tools)
+        raise
     tools = dataclasses.replace(tools, narrator=Narrator())  # whose clock starts with the story
     try:
         Story(tools, read_manifest(options.image_prefix), options.kill_rank).tell()
     except (StuckError, CommandError):
-        diagnosis.show(tools, JOB)
+        diagnosis.show_job(tools, JOB)
         raise
     narrator.heading("Next")
     narrator.text(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,7 +58,8 @@ class Local:
 
     def next_steps(self) -> Sequence[str]:
         """Set KUBECONFIG, and PATH so that kubectl and helm are found."""
-        return (f'eval "$({sys.executable} -m localcluster env --name {LOCAL_NAME})"',)
+        python = os.path.relpath(sys.executable)
+        return (f'eval "$({python} -m localcluster env --name {LOCAL_NAME})"',)
 
     def _kubeconfig(self) -> Path:
         words = (sys.executable, "-m", "localcluster", "kubeconfig", "--name", LOCAL_NAME)

@@ -106,14 +106,21 @@ def build_model(width: int) -> nn.Module:
 # --- checkpoints ---------------------------------------------------------------------------------
 
 
-def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Replace the checkpoint at `path` by `state`; a reader sees the old one or the new one."""
+def write_checkpoint(path: Path, content: bytes) -> None:
+    """Replace the checkpoint at `path`; a reader sees the old one or the new one."""
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
-        torch.save(state, file)
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def pack_checkpoint(state: dict[str, Any]) -> bytes:
+    """The state as it is stored and sent."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
 
 
 def read_checkpoint(path: Path) -> tuple[bytes, int]:
@@ -133,7 +140,7 @@ def read_checkpoint(path: Path) -> tuple[bytes, int]:
 
 
 def parse_checkpoint(content: bytes) -> dict[str, Any]:
-    """What `write_checkpoint` saved. Tensors and plain values only: nothing in it is executed."""
+    """What `pack_checkpoint` packed. Tensors and plain values only: nothing in it is executed."""
     state: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True)
     return state
 
@@ -200,8 +207,9 @@ def say(line: str) -> None:
 
 def restore(parts: Mapping[str, Any], options: argparse.Namespace) -> int:
     """Load the group's newest checkpoint into `parts`; the epochs that it has behind it."""
-    own = read_checkpoint(options.checkpoint_dir / CHECKPOINT_NAME)
-    content, done, holder = share_newest(*own)
+    path = options.checkpoint_dir / CHECKPOINT_NAME
+    own, own_epoch = read_checkpoint(path)
+    content, done, holder = share_newest(own, own_epoch)
     world = f"{dist.get_world_size()} worker(s)"
     if not content:
         say(f"starting at epoch 1 of {options.epochs}, no checkpoint found, with {world}")
@@ -214,6 +222,8 @@ def restore(parts: Mapping[str, Any], options: argparse.Namespace) -> int:
         )
     for name, part in parts.items():
         part.load_state_dict(state[name])
+    if done > own_epoch and options.local_rank == 0:
+        write_checkpoint(path, content)  # at once, in case that its holder does not live long
     say(f"resuming after epoch {done} of {options.epochs} from rank {holder}, with {world}")
     return done
 
@@ -244,7 +254,7 @@ def train(options: argparse.Namespace) -> None:
         if options.local_rank == 0:
             state = {name: part.state_dict() for name, part in parts.items()}
             state |= {"epoch": epoch, "width": options.width}
-            write_checkpoint(options.checkpoint_dir / CHECKPOINT_NAME, state)
+            write_checkpoint(options.checkpoint_dir / CHECKPOINT_NAME, pack_checkpoint(state))
         say(
             f"epoch {epoch}/{options.epochs}  loss {loss:.4f}  test accuracy {accuracy:.2%}  "
             f"world size {world_size}  {time.monotonic() - started:.2f} s"

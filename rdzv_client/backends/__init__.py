@@ -64,7 +64,7 @@ class Backend(Protocol):
         """
 
     def rewrite(self, record: wire.Member) -> bool:
-        """Rewrite the member's record; return False if the store no longer holds it."""
+        """Rewrite the member's record; return False if the store no longer holds it as written."""
 
     def publish(self, new: publication.Publication, round_revision: int) -> bool:
         """Write as the leader; return False if either fence did not hold, and nothing was sealed.

@@ -63,7 +63,7 @@ class EtcdBackend:
         self._key = keys.member(slot, member)
         self._lease_ttl_s = max(1, round(lease_ttl_s))
         self._lease: int | None = None
-        self._create_revision = 0
+        self._create_revision = self._mod_revision = 0
         self._leading = False
         self._continuous = False
         self._registered = threading.Event()
@@ -97,6 +97,7 @@ class EtcdBackend:
         found = answer.responses[-1]
         assert isinstance(found, messages.RangeResult)
         self._create_revision = found.kvs[0].create_revision
+        self._mod_revision = answer.revision
         self._lease = lease
         self._listener.beaten()
         self._registered.set()
@@ -106,12 +107,16 @@ class EtcdBackend:
     def rewrite(self, record: wire.Member) -> bool:
         if self._lease is None:
             return False
-        mine = messages.created(self._key, self._create_revision)
+        # By the last change: a write that was given up may yet arrive, and must not win then.
+        unchanged = messages.modified(self._key, self._mod_revision)
         put = messages.put(self._key, wire.encode(record), self._lease)
         try:
-            return self._client.txn([mine], [put]).succeeded
+            answer = self._client.txn([unchanged], [put])
         except etcdv3.LeaseNotFound:
             return False
+        if answer.succeeded:
+            self._mod_revision = answer.revision
+        return answer.succeeded
 
     @_translated
     def publish(self, new: publication.Publication, round_revision: int) -> bool:

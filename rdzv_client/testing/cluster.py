@@ -89,8 +89,11 @@ class Cluster:
     def delay(self) -> float:
         return self.random.uniform(*self.delay_s)
 
-    def send(self, member: SimulatedMember, write: Write, answer: Callable[[bool], None]) -> None:
-        """Carry a transaction to the store, and its answer back unless that is lost."""
+    def send(self, member: SimulatedMember, write: Write, answer: Callable[[int], None]) -> None:
+        """Carry a transaction to the store, and its answer back unless that is lost.
+
+        The answer is the revision of the write; 0 when its fences did not hold.
+        """
 
         def arrive() -> None:
             if self.frozen:
@@ -99,8 +102,9 @@ class Cluster:
             if held and write.leased:
                 self.store.expires_at[write.owner] = self.now + self.timing.lease_ttl_s
             self.publish(changes)
+            revision = self.store.revision if held else 0
             if self.random.random() >= self.loss:
-                self.at(self.delay(), lambda: member.deliver(lambda: answer(held)))
+                self.at(self.delay(), lambda: member.deliver(lambda: answer(revision)))
 
         if not member.cut_off:
             self.at(self.delay(), arrive)
@@ -178,7 +182,7 @@ class Cluster:
         self.store.expires_at = dict.fromkeys(self.store.expires_at, self.now)
 
     def replace_store(self) -> None:
-        """Put an empty store in place of this one, as the operator does: settings and floor first."""
+        """Put an empty store in place of this one, with the operator's settings and floor in it."""
         self.store.empty()
         self.settings()
         for member in self.members.values():

@@ -35,7 +35,7 @@ class SimulatedMember:
         self.key = self.keys.member(slot, self.id)
         self.replica = Replica(self.keys, self.id, cluster.timing)
         self.record = cluster.record_for(self)
-        self.create_revision = 0
+        self.create_revision = self._mod_revision = 0
         self.entered: participation.Enter | None = None
         self.ended: str | None = None
         self.crashed = self.paused = self.cut_off = False
@@ -98,7 +98,7 @@ class SimulatedMember:
         left = wire.Left(self.id, self.uid, self.slot, self.name, cause, reason)
         self.ended = reason
         puts = {self.keys.left(self.id): wire.encode(left)}
-        self.cluster.send(self, Write(self.id, puts, (self.key,)), lambda _held: None)
+        self.cluster.send(self, Write(self.id, puts, (self.key,)), lambda _revision: None)
 
     # --- messages ---
 
@@ -161,15 +161,18 @@ class SimulatedMember:
         """Bring the record in the store in line with the one here, one write at a time."""
         if self._writing or self._written == self.record:
             return
-        self._writing = self.record
-        absent = {self.keys.gone(self.uid): 0, self.keys.left(self.id): 0}
-        fences = absent if self._written is None else {self.key: self.create_revision}
-        puts = {self.key: wire.encode(self.record)}
-        evicted = self._others_in_slot() if self._written is None else ()
-        write = Write(self.id, puts, evicted, created=fences, leased=True)
         registers = self._written is None
-        self.cluster.send(self, write, lambda held: self._wrote(held, registers=registers))
-        sent = self._writing
+        absent = {self.keys.gone(self.uid): 0, self.keys.left(self.id): 0}
+        write = Write(
+            self.id,
+            {self.key: wire.encode(self.record)},
+            self._others_in_slot() if registers else (),
+            created=absent if registers else {},
+            modified={} if registers else {self.key: self._mod_revision},
+            leased=True,
+        )
+        self._writing = sent = self.record
+        self.cluster.send(self, write, lambda revision: self._wrote(sent, revision, registers))
         self.cluster.at(2.0, lambda: self.deliver(lambda: self._give_up(sent)))
 
     def _others_in_slot(self) -> tuple[str, ...]:
@@ -180,14 +183,16 @@ class SimulatedMember:
         keys = self.cluster.store.records
         return tuple(key for key in keys if key.startswith(prefix) and key != self.key)
 
-    def _wrote(self, held: bool, *, registers: bool) -> None:
-        if held:
-            self._written = self._writing
+    def _wrote(self, sent: wire.Member, revision: int, registers: bool) -> None:
+        if self._writing is not sent:
+            return  # it was given up
+        self._writing = None
+        if revision:
+            self._written, self._mod_revision = sent, revision
         elif registers:
             self.ended = "declared gone"
         else:
             self._written = None
-        self._writing = None
         self._advance()
 
     def _give_up(self, sent: wire.Member) -> None:
@@ -239,10 +244,10 @@ class SimulatedMember:
             return
         puts = {self.keys.round: wire.encode(best)}
         revision = {self.keys.round: self.replica.round_revision}
-        self.cluster.send(self, Write(self.id, puts, modified=revision), lambda _held: None)
+        self.cluster.send(self, Write(self.id, puts, modified=revision), lambda _revision: None)
         if rank:
             mine = {self.keys.rank(self.id): wire.encode(rank)}
-            self.cluster.send(self, Write(self.id, mine), lambda _held: None)
+            self.cluster.send(self, Write(self.id, mine), lambda _revision: None)
 
     def _come_back(self) -> None:
         if self.entered is None:
@@ -275,7 +280,7 @@ class SimulatedMember:
         view = self.replica.view(now, self._contact.since(now))
         verdict = protocol.decide(view, now)
         if isinstance(verdict, protocol.Omit):
-            self.replica.omit(verdict.members)
+            self.replica.omit(verdict.members, now)
             self._lead()
         elif isinstance(verdict, protocol.Wait):
             if verdict.until is not None:
@@ -288,7 +293,8 @@ class SimulatedMember:
         verdict: protocol.Propose | protocol.Complete | protocol.Break | protocol.Close,
         view: protocol.View,
     ) -> None:
-        self._last_proposal = publication.next_proposal(view, self._last_proposal)
+        nonce = self.cluster.random.getrandbits(publication.NONCE_BITS)
+        self._last_proposal = publication.next_proposal(view, self._last_proposal, nonce)
         formation_s = self.replica.formation_s(self.cluster.now)
         new = publication.publish(verdict, view, self._last_proposal, formation_s)
         puts = {self.keys.rank(rank.id): wire.encode(rank) for rank in new.ranks}
@@ -302,9 +308,9 @@ class SimulatedMember:
         )
         self._publishing = True
         self.cluster.send(self, write, self._published)
-        self.cluster.at(1.0, lambda: self.deliver(lambda: self._published(False)))
+        self.cluster.at(1.0, lambda: self.deliver(lambda: self._published(0)))
 
-    def _published(self, _held: bool) -> None:
+    def _published(self, _revision: int) -> None:
         if self._publishing:
             self._publishing = False
             self.cluster.at(0.05, lambda: self.deliver(self._advance))

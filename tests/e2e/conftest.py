@@ -113,7 +113,7 @@ def tools(operator, tmp_path, request):
     tools.ask("kubectl", "config", "set-context", "--current", f"--namespace={namespace}")
     yield tools
     if request.node.stash.get(FAILED, True):
-        diagnosis.show(tools, "digits")
+        diagnosis.show_job(tools, "digits")
     tools.ask("kubectl", "delete", "namespace", namespace, "--wait=false")
 
 

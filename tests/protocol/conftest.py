@@ -5,7 +5,6 @@ A script is a list of blocks. A block is one command, a line ``----``, and what 
 """
 
 import itertools
-from pathlib import Path
 
 import pytest
 
@@ -36,9 +35,6 @@ class ScriptItem(pytest.Item):
         if self.config.getoption("--accept"):
             self.path.write_text(seen)
         assert seen == written
-
-    def repr_failure(self, excinfo, style=None):
-        return super().repr_failure(excinfo, style)
 
     def reportinfo(self):
         return self.path, 0, self.name
@@ -80,8 +76,8 @@ class Player:
         self.cluster.settings(closed=" ".join(reason))
 
     def do_start(self, *names):
-        for name in names:
-            name, _, slot = name.partition("@")
+        for place in names:
+            name, _, slot = place.partition("@")
             self.cluster.start(name, int(slot) if slot else None)
 
     def do_run(self, seconds):

@@ -1,9 +1,11 @@
 """What the demo concludes from what it sees."""
 
+import sys
+
 import pytest
 
 from examples.demo import story
-from examples.demo.__main__ import read_manifest
+from examples.demo.__main__ import main, read_manifest
 from examples.demo.board import Known
 from examples.demo.training import Begun, Epoch, Finished, read_line
 
@@ -40,3 +42,17 @@ def test_images_are_taken_from_the_prefix_that_is_given(monkeypatch, request):
     assert "image: registry.example/team/elasticjob/digits:" in read_manifest(
         "registry.example/team/"
     )
+
+
+def test_a_prefix_for_images_is_refused_where_the_images_are_built(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["demo", "--image-prefix=registry.example"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "--image-prefix is for --cluster=current" in capsys.readouterr().err
+
+
+def test_the_demo_says_from_where_it_must_be_run(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["demo"])
+    assert main() == 1
+    assert "run this from the repository's root" in capsys.readouterr().out

@@ -203,7 +203,7 @@ class Follower:
                 with self._changed:
                     self.batches.append(batch)
                     self._changed.notify_all()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the test looks at it
+        except Exception as error:
             ended = error
         with self._changed:
             self.ended = ended

@@ -1,0 +1,298 @@
+"""Members form rounds over a real etcd, and keep them through its outages."""
+
+import itertools
+import threading
+from contextlib import ExitStack
+
+import pytest
+
+from rdzv_client import etcdv3, options, wire
+from rdzv_client.backends.etcd import EtcdBackend
+from rdzv_client.session import Session
+
+LIMIT_S = 20.0
+_runs = itertools.count(1)
+
+pytest.importorskip("torch", reason="the training environment is not installed")
+
+
+class Run:
+    """One run: its members' handlers, and what an operator writes."""
+
+    def __init__(self, url, stack, **chosen):
+        self.url, self.stack = url, stack
+        self.keys = wire.Keys(f"run-{next(_runs)}")
+        self.client = stack.enter_context(etcdv3.Client([url]))
+        self.options = options.parse({"lease_ttl": 2, "last_call_timeout": 60, **chosen})
+        self.seq = 0
+
+    def settings(self, *, expected, low=2, high=4, closed=None):
+        self.seq += 1
+        value = wire.Settings(self.seq, low, high, expected, closed=closed)
+        self.client.put(self.keys.settings, wire.encode(value))
+
+    def member(self, name, slot=None):
+        from rdzv_client.handler import ProtocolHandler
+
+        record = wire.Member(
+            id=f"{name}.{next(_runs)}",
+            uid=name,
+            slot=slot,
+            name=name,
+            node="node",
+            addr="127.0.0.1",
+            min_nodes=2,
+            max_nodes=4,
+            stop_timeout_s=5,
+        )
+        client = etcdv3.Client([self.url])
+        backend = EtcdBackend(client, self.keys, record.id, slot, self.options.lease_ttl)
+        session = Session(backend, self.keys, record, self.options.timing)
+        handler = ProtocolHandler("k8s", self.keys.run_id, session, self.options)
+        self.stack.callback(handler.shutdown)
+        return handler
+
+    def gone(self, handler):
+        record = handler._session.record
+        put = etcdv3.messages.put(
+            self.keys.gone(record.uid), wire.encode(wire.Gone(record.uid, "the pod was deleted"))
+        )
+        delete = etcdv3.messages.delete(self.keys.member(record.slot, record.id))
+        self.client.txn([], [put, delete])
+
+
+@pytest.fixture
+def run(shared_etcd):
+    with ExitStack() as stack:
+        yield Run(shared_etcd.url, stack)
+
+
+@pytest.fixture
+def fragile(etcd):
+    """A run on a server of its own, to be mistreated."""
+    with ExitStack() as stack:
+        yield Run(etcd.url, stack)
+
+
+class Entry:
+    """One call of ``next_rendezvous`` on a thread of its own."""
+
+    def __init__(self, handler):
+        self.handler, self.info, self.error = handler, None, None
+        self._thread = threading.Thread(target=self._enter, daemon=True)
+        self._thread.start()
+
+    def _enter(self):
+        try:
+            self.info = self.handler.next_rendezvous()
+        except (Exception, SystemExit) as error:
+            self.error = error
+
+    def result(self):
+        self._thread.join(LIMIT_S)
+        assert not self._thread.is_alive(), "next_rendezvous does not return"
+        if self.error:
+            raise self.error
+        return self.info
+
+
+def enter(*handlers):
+    entries = [Entry(handler) for handler in handlers]
+    return [entry.result() for entry in entries]
+
+
+def told(*handlers):
+    """Whether all of these learn that their round has ended."""
+    return all(h._session.wait(lambda h=h: h.num_nodes_waiting() == 1, LIMIT_S) for h in handlers)
+
+
+def test_a_round_forms_when_all_who_are_expected_are_there(run):
+    run.settings(expected=3)
+    infos = enter(*[run.member(name, slot) for slot, name in enumerate("abc")])
+    assert sorted(info.rank for info in infos) == [0, 1, 2]
+    assert {info.world_size for info in infos} == {3}
+    assert len({info.bootstrap_store_info.master_port for info in infos}) == 1
+
+
+def test_the_members_of_a_round_share_a_store_that_is_new_in_every_round(run):
+    run.settings(expected=2)
+    a, b = run.member("a", 0), run.member("b", 1)
+    first, second = enter(a, b)
+    first.store.set("key", "value")
+    assert second.store.get("key") == b"value"
+    again = Entry(a)
+    assert told(b)
+    assert not enter(b)[0].store.check(["key"])
+    assert not again.result().store.check(["key"])
+
+
+def test_a_newcomer_is_admitted_in_one_round(run):
+    run.settings(expected=2)
+    a, b, c = (run.member(name, slot) for slot, name in enumerate("abc"))
+    enter(a, b)
+    assert a.num_nodes_waiting() == 0
+    run.settings(expected=3)
+    newcomer = Entry(c)
+    assert told(a, b)
+    infos = [*enter(a, b), newcomer.result()]
+    assert [info.rank for info in infos] == [0, 1, 2]
+    assert a._session.round.number == 2
+
+
+def test_survivors_are_told_of_a_gone_pod_and_go_on_without_it(run):
+    run.settings(expected=3)
+    a, b, c = (run.member(name, slot) for slot, name in enumerate("abc"))
+    enter(a, b, c)
+    run.gone(c)
+    assert told(a, b)
+    assert [info.world_size for info in enter(a, b)] == [2, 2]
+    assert "the pod was deleted" in a._session.round.reason
+
+
+def test_a_gone_pod_that_lives_on_cannot_come_back(run):
+    from rdzv_client import api
+
+    run.settings(expected=2)
+    a, b = run.member("a", 0), run.member("b", 1)
+    enter(a, b)
+    run.gone(b)
+    assert told(b)
+    with pytest.raises(api.RendezvousError, match="the pod was deleted"):
+        Entry(b).result()
+
+
+def test_without_an_operator_a_silent_member_is_lost_with_its_lease(run):
+    run.settings(expected=3)
+    a, b, c = (run.member(name, slot) for slot, name in enumerate("abc"))
+    enter(a, b, c)
+    c._session.backend.stop()
+    assert told(a, b)
+    assert [info.world_size for info in enter(a, b)] == [2, 2]
+
+
+def test_the_loss_of_the_leader_is_settled_by_the_next_oldest(run):
+    run.settings(expected=3)
+    a = run.member("a", 0)
+    first = Entry(a)
+    assert a._session.wait(lambda: a._session._written is not None, LIMIT_S)
+    b, c = run.member("b", 1), run.member("c", 2)
+    enter(b, c)
+    first.result()
+    run.gone(a)
+    assert told(b, c)
+    assert sorted(info.rank for info in enter(b, c)) == [0, 1]
+
+
+def test_a_leave_is_known_at_once_and_closes_nothing(run):
+    run.settings(expected=3)
+    a, b, c = (run.member(name, slot) for slot, name in enumerate("abc"))
+    enter(a, b, c)
+    c._leave("signal", "it was told to stop")
+    assert told(a, b)
+    enter(a, b)
+    assert not a.is_closed()
+
+
+def test_the_run_is_closed_when_all_have_finished(run):
+    run.settings(expected=2)
+    a, b = run.member("a", 0), run.member("b", 1)
+    enter(a, b)
+    a._finish()
+    assert not a.is_closed()
+    b._finish()
+    assert a._settled(LIMIT_S)
+    assert b._settled(LIMIT_S)
+    assert a.is_closed()
+    assert a.shutdown()
+
+
+def test_a_spare_that_was_not_needed_ends_with_success(run):
+    run.settings(expected=2, high=2)
+    a, b, c = (run.member(name, slot) for slot, name in enumerate("abc"))
+    enter(a, b)
+    spare = Entry(c)
+    assert c._session.wait(lambda: c._was_spare, LIMIT_S)
+    a._finish()
+    b._finish()
+    with pytest.raises(SystemExit) as ended:
+        spare.result()
+    assert ended.value.code == 0
+
+
+def test_the_operators_word_closes_the_run_for_who_waits(run):
+    from rdzv_client import api
+
+    run.settings(expected=2)
+    lonely = Entry(run.member("a", 0))
+    run.settings(expected=2, closed="maxRestarts was exceeded")
+    with pytest.raises(api.RendezvousClosedError, match="maxRestarts was exceeded"):
+        lonely.result()
+
+
+def test_nobody_coming_ends_in_a_timeout_that_says_who_is_missing(shared_etcd):
+    from rdzv_client import api
+
+    with ExitStack() as stack:
+        run = Run(shared_etcd.url, stack, join_timeout=1)
+        run.settings(expected=2)
+        with pytest.raises(api.RendezvousTimeoutError, match="no place in a round within 1 s"):
+            Entry(run.member("a", 0)).result()
+
+
+def test_a_store_that_cannot_be_reached_is_named(tmp_path):
+    from rdzv_client import api
+
+    with ExitStack() as stack:
+        run = Run("http://127.0.0.1:9", stack, join_timeout=1, close_timeout=0.2)
+        with pytest.raises(api.RendezvousConnectionError, match=r"127\.0\.0\.1:9"):
+            Entry(run.member("a", 0)).result()
+
+
+def test_a_new_process_in_a_slot_takes_the_place_of_the_old_one(run):
+    run.settings(expected=2)
+    a, b = run.member("a", 0), run.member("b", 1)
+    enter(a, b)
+    successor = Entry(run.member("b2", 1))
+    assert told(a)
+    assert Entry(a).result().world_size == 2
+    assert successor.result().world_size == 2
+    assert told(b)
+
+
+def test_a_frozen_etcd_costs_no_round(fragile, etcd):
+    fragile.settings(expected=2)
+    a, b = fragile.member("a", 0), fragile.member("b", 1)
+    enter(a, b)
+    etcd.freeze()
+    # Longer than the lease: all leases run out together.
+    assert not a._session.wait(lambda: a.num_nodes_waiting() == 1, 4)
+    etcd.thaw()
+    assert not a._session.wait(lambda: a.num_nodes_waiting() == 1, 5)
+    assert not b.num_nodes_waiting()
+
+
+@pytest.mark.parametrize("emptied", [False, True], ids=["with its data", "empty"])
+def test_a_restarted_etcd_costs_no_round(fragile, etcd, emptied):
+    fragile.settings(expected=2)
+    a, b = fragile.member("a", 0), fragile.member("b", 1)
+    enter(a, b)
+    port = a._session.round.store.port
+    if emptied:
+        etcd.empty(token="second")
+        etcd.start()
+    else:
+        etcd.restart()
+    assert not a._session.wait(lambda: a.num_nodes_waiting() == 1, 5)
+    assert not b.num_nodes_waiting()
+    kv = fragile.client.get(fragile.keys.round)
+    assert wire.decode(wire.Round, kv.key, kv.value).store.port == port
+
+
+def test_a_round_record_that_is_no_round_is_an_error_of_state(run):
+    from rdzv_client import api
+
+    run.settings(expected=2)
+    run.client.put(run.keys.round, b"\x80\x04cos\nsystem\n(S'id'\ntR.")
+    run.options = options.parse({"lease_ttl": 2, "join_timeout": 1})
+    with pytest.raises(api.RendezvousStateError, match="not valid JSON"):
+        Entry(run.member("a", 0)).result()
