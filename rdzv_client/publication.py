@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rdzv_client import protocol, wire
+from rdzv_client import participation, protocol, wire
+from rdzv_client.replica import Replica
 
 
 @dataclass(frozen=True)
@@ -22,26 +23,51 @@ class Publication:
 
 
 @dataclass(frozen=True)
-class Restoration:
-    """A round that the store has forgotten, as far as one member knows it."""
+class Known:
+    """The newest round record a member has seen, and its own place in it if it has one."""
 
     round: wire.Round
     rank: wire.Rank | None
 
 
-def restoration(
-    best: wire.Round | None, rank: wire.Rank | None, there: wire.Round | None
-) -> Restoration | None:
+def newest(known: Known | None, replica: Replica) -> Known | None:
+    """Return what the member remembers, for the day the store forgets it.
+
+    Its place outlasts a listing in which the round is back already and its place is not.
+    """
+    there, rank = replica.round, replica.my_rank
+    if there is None or (known and there.number < known.round.number):
+        return known
+    if rank is None and known and known.rank and participation.has_place(there, known.rank):
+        rank = known.rank
+    return Known(there, rank)
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """What a member brings back of a round that the store has forgotten; None: it is there."""
+
+    round: wire.Round | None
+    rank: wire.Rank | None
+
+
+def restoration(known: Known | None, replica: Replica) -> Restoration | None:
     """Return what a member writes back after the store was emptied or set back; None for nothing.
 
+    Each member brings back its own place, whoever was the first to bring back the round.
+
     Args:
-        best: The newest round record the member has seen.
-        rank: Its own place in that round.
-        there: What stands in the store now.
+        known: What it remembers.
+        replica: What stands in the store now.
     """
-    if best is None or (there is not None and there.number >= best.number):
+    if known is None:
         return None
-    return Restoration(best, rank)
+    there = replica.round
+    forgotten = there is None or there.number < known.round.number
+    same = there is not None and participation.has_place(there, known.rank)
+    lost_rank = known.rank if known.rank != replica.my_rank and (forgotten or same) else None
+    lost_round = known.round if forgotten else None
+    return Restoration(lost_round, lost_rank) if lost_round or lost_rank else None
 
 
 def publish(

@@ -45,8 +45,9 @@ class Session:
         self._replica = Replica(keys, record.id, timing)
         self._record = record
         self._written: wire.Member | None = None
+        self._doubts = 0
         self._left: wire.Left | None = None
-        self._best: tuple[wire.Round, wire.Rank | None] | None = None
+        self._best: publication.Known | None = None
         self._restore = False
         self._fault: Exception | None = None
         self._last_proposal = 0
@@ -115,6 +116,8 @@ class Session:
             if not continuous:
                 self._contact.interrupted(now)
                 self._restore = True
+                if self._best:
+                    self._forget_written()
             self._note_best()
             self._touch()
 
@@ -139,7 +142,8 @@ class Session:
     def lapsed(self) -> None:
         with self._changed:
             self._contact.interrupted(time.monotonic())
-            self._written = None
+            self._restore = True
+            self._forget_written()
             self._touch()
 
     def unreachable(self, error: Exception) -> None:
@@ -180,7 +184,7 @@ class Session:
         return time.monotonic() + _RECHECK_S
 
     def _keep_record(self) -> None:
-        record, written = self._record, self._written
+        record, written, doubts = self._record, self._written, self._doubts
         if written is None:
             self.backend.register(record)
         elif written == record:
@@ -190,14 +194,19 @@ class Session:
             return
         self._fault = None
         with self._changed:
-            self._written = record
+            if doubts == self._doubts:
+                self._written = record
+
+    def _forget_written(self) -> None:
+        """Register again: what stands in the store may be older than what was written."""
+        self._doubts += 1
+        self._written = None
 
     def _bring_back(self) -> None:
         self._restore = False
-        best, rank = self._best or (None, None)
-        lost = publication.restoration(best, rank, self._replica.round)
-        if lost:
-            log.warning("The store has forgotten round %d; bringing it back.", lost.round.number)
+        lost = publication.restoration(self._best, self._replica)
+        if lost and self._best:
+            log.warning("The store forgot round %d; bringing it back.", self._best.round.number)
             self.backend.restore(lost, self._replica.round_revision)
 
     def _lead(self) -> float:
@@ -243,11 +252,7 @@ class Session:
 
     def _note_best(self) -> None:
         """Remember the newest round, and that it was formed, for the day the store forgets it."""
-        round_ = self._replica.round
-        if round_ is None:
-            return
-        if self._best is None or round_.number >= self._best[0].number:
-            self._best = (round_, self._replica.my_rank)
+        self._best = publication.newest(self._best, self._replica)
 
     def _touch(self) -> None:
         self._version += 1

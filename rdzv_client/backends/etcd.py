@@ -135,8 +135,10 @@ class EtcdBackend:
     def restore(self, lost: publication.Restoration, round_revision: int) -> None:
         if lost.rank:
             self._client.put(self._keys.rank(self._member), wire.encode(lost.rank))
-        unchanged = messages.modified(self._keys.round, round_revision)
-        self._client.txn([unchanged], [messages.put(self._keys.round, wire.encode(lost.round))])
+        if lost.round:
+            unchanged = messages.modified(self._keys.round, round_revision)
+            put = messages.put(self._keys.round, wire.encode(lost.round))
+            self._client.txn([unchanged], [put])
 
     @_translated
     def leave(self, left: wire.Left) -> None:

@@ -47,7 +47,7 @@ class SimulatedMember:
         self._written: wire.Member | None = None
         self._writing: wire.Member | None = None
         self._contact = Contact(cluster.timing.lease_ttl_s, cluster.now)
-        self._best: tuple[wire.Round, wire.Rank | None] | None = None
+        self._best: publication.Known | None = None
 
     def __str__(self) -> str:
         round_ = self.entered.round.number if self.entered else None
@@ -133,10 +133,8 @@ class SimulatedMember:
         """Contact was lost: list again, register again, bring back a round the store forgot."""
         self._relist()
         self._contact.interrupted(self.cluster.now)
-        if self.key not in self.cluster.store.records:
-            self._register()
         self._restore()
-        self._advance()
+        self._register()
 
     def _relist(self) -> None:
         self.listing += 1
@@ -201,7 +199,8 @@ class SimulatedMember:
             self._advance()
 
     def _register(self) -> None:
-        self._written = None
+        """Write anew: what stands in the store may be older than what was written."""
+        self._written = self._writing = None
         self._advance()
 
     # --- the protocol ---
@@ -231,23 +230,19 @@ class SimulatedMember:
             formed = round_.number - (round_.phase == "proposed")
             best = max(self.record.last_round, formed)
             self.record = replace(self.record, last_round=best)
-            if self._best is None or round_.number >= self._best[0].number:
-                self._best = (round_, self.replica.my_rank)
+        self._best = publication.newest(self._best, self.replica)
 
     def _restore(self) -> None:
         """Bring back the round that the store forgot, as far as this member knows it."""
-        if self._best is None:
-            return
-        best, rank = self._best
-        there = self.replica.round
-        if there and there.number >= best.number:
-            return
-        puts = {self.keys.round: wire.encode(best)}
-        revision = {self.keys.round: self.replica.round_revision}
-        self.cluster.send(self, Write(self.id, puts, modified=revision), lambda _revision: None)
-        if rank:
-            mine = {self.keys.rank(self.id): wire.encode(rank)}
+        lost = publication.restoration(self._best, self.replica)
+        if lost and lost.rank:
+            mine = {self.keys.rank(self.id): wire.encode(lost.rank)}
             self.cluster.send(self, Write(self.id, mine), lambda _revision: None)
+        if lost and lost.round:
+            puts = {self.keys.round: wire.encode(lost.round)}
+            fence = {self.keys.round: self.replica.round_revision}
+            write = Write(self.id, puts, modified=fence)
+            self.cluster.send(self, write, lambda _revision: None)
 
     def _come_back(self) -> None:
         if self.entered is None:
