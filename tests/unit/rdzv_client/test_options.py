@@ -1,0 +1,69 @@
+"""Options are read by name, and refused by name."""
+
+import pytest
+
+from rdzv_client import k8s, options
+
+
+class Parameters:
+    local_addr, min_nodes, max_nodes = "10.0.0.1", 2, 4
+
+
+def test_what_is_not_given_has_its_default():
+    assert options.parse({}) == options.Options()
+
+
+def test_numbers_may_come_as_text_as_they_do_from_the_command_line():
+    assert options.parse({"join_timeout": "12.5", "timeout": 900}).join_timeout == 12.5
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (
+            {"join_timeuot": "5"},
+            "unknown rendezvous option 'join_timeuot'; known are .*join_timeout",
+        ),
+        ({"join_timeout": "soon"}, "join_timeout='soon' must be a number of seconds, more than 0"),
+        ({"join_timeout": 0}, "join_timeout=0 must be"),
+        ({"join_timeout": "nan"}, "join_timeout='nan' must be"),
+        ({"join_timeout": True}, "join_timeout=True must be"),
+        ({"lease_ttl": "1"}, "lease_ttl='1' must be a number of seconds, at least 2"),
+    ],
+)
+def test_a_wrong_option_is_refused_with_what_is_allowed(config, words):
+    with pytest.raises(ValueError, match=words):
+        options.parse(config)
+
+
+def test_no_last_call_is_allowed():
+    assert options.parse({"last_call_timeout": 0}).timing.last_call_s == 0
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "urls"),
+    [
+        ("etcd://a:2379", ["http://a:2379"]),
+        ("etcds://a:2379;b:2379", ["https://a:2379", "https://b:2379"]),
+    ],
+)
+def test_an_endpoint_names_its_scheme(endpoint, urls):
+    assert k8s.etcd_endpoints(endpoint) == urls
+
+
+@pytest.mark.parametrize("endpoint", ["", "a:2379", "http://a:2379", "etcd://"])
+def test_another_endpoint_is_refused(endpoint):
+    with pytest.raises(ValueError, match="must be etcd://HOST:PORT"):
+        k8s.etcd_endpoints(endpoint)
+
+
+def test_outside_a_pod_the_missing_variable_is_named():
+    with pytest.raises(ValueError, match=r"RDZV_POD_UID is not set: .* pods of an ElasticJob"):
+        k8s.identify({}, Parameters)
+
+
+def test_a_process_is_its_pod_and_a_nonce():
+    environ = {"RDZV_POD_UID": "uid", "RDZV_POD_NAME": "digits-1-0", "RDZV_SLOT": "1"}
+    first, second = (k8s.identify(environ, Parameters) for _ in range(2))
+    assert (first.uid, first.slot, first.addr) == ("uid", 1, "10.0.0.1")
+    assert first.id != second.id
