@@ -85,15 +85,18 @@ class EtcdBackend:
     @_translated
     def register(self, record: wire.Member) -> None:
         lease = self._client.grant(self._lease_ttl_s)
+        there = self._client.get(self._key)
         may_register = [
             messages.absent(self._keys.gone(record.uid)),
             messages.absent(self._keys.left(record.id)),
+            # One that was given up may yet arrive, and must not win then.
+            messages.modified(self._key, there.mod_revision if there else 0),
         ]
         put = messages.put(self._key, wire.encode(record), lease)
         ops = [*self._take_over_slot(), put, messages.get(self._key, keys_only=True)]
         answer = self._client.txn(may_register, ops)
         if not answer.succeeded:
-            raise Evicted(self._why_evicted(record))
+            raise self._refusal(record)
         found = answer.responses[-1]
         assert isinstance(found, messages.RangeResult)
         self._create_revision = found.kvs[0].create_revision
@@ -175,14 +178,16 @@ class EtcdBackend:
         left = wire.Left(old.id, old.uid, old.slot, old.name, "left", reason)
         return [messages.put(self._keys.left(old.id), wire.encode(left))]
 
-    def _why_evicted(self, record: wire.Member) -> str:
+    def _refusal(self, record: wire.Member) -> Exception:
+        """Why the store did not take the registration."""
         gone, left = self._keys.gone(record.uid), self._keys.left(record.id)
-        reason = "its place was given up"
         if kv := self._client.get(gone):
             reason = wire.decode(wire.Gone, gone, kv.value).reason
         elif kv := self._client.get(left):
             reason = wire.decode(wire.Left, left, kv.value).reason
-        return f"{record.name} is out of the run: {reason}"
+        else:
+            return StoreUnavailable("the member's record has just been changed; trying again")
+        return Evicted(f"{record.name} is out of the run: {reason}")
 
     # --- showing life ---
 

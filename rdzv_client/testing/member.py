@@ -166,12 +166,20 @@ class SimulatedMember:
             {self.key: wire.encode(self.record)},
             self._others_in_slot() if registers else (),
             created=absent if registers else {},
-            modified={} if registers else {self.key: self._mod_revision},
+            modified={self.key: self._there() if registers else self._mod_revision},
             leased=True,
         )
         self._writing = sent = self.record
         self.cluster.send(self, write, lambda revision: self._wrote(sent, revision, registers))
         self.cluster.at(2.0, lambda: self.deliver(lambda: self._give_up(sent)))
+
+    def _there(self) -> int:
+        record = self.cluster.store.records.get(self.key)
+        return record.mod_revision if record else 0
+
+    def _is_out(self) -> bool:
+        out = {self.keys.gone(self.uid), self.keys.left(self.id)}
+        return bool(out & set(self.cluster.store.records))
 
     def _others_in_slot(self) -> tuple[str, ...]:
         """A new process takes the place of an older one in its slot."""
@@ -187,7 +195,7 @@ class SimulatedMember:
         self._writing = None
         if revision:
             self._written, self._mod_revision = sent, revision
-        elif registers:
+        elif registers and self._is_out():
             self.ended = "declared gone"
         else:
             self._written = None
