@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import time
@@ -15,15 +16,11 @@ from localcluster import paths
 from localcluster.errors import LocalClusterError
 from localcluster.progress import REPEAT_S, failure, say, spell
 
-KUBERNETES = "v1.37.2"
-CONTAINERD = "v2.4.2"
-ETCD = "v3.7.3"
-HELM = "v3.22.0"
-_MAJOR, _MINOR, _ = KUBERNETES[1:].split(".")
+ETCD = "go.etcd.io/etcd/server/v3"
 
 # In the order in which they are built: what tests need alone comes first.
 PACKAGES = {
-    "etcd": "go.etcd.io/etcd/server/v3",
+    "etcd": ETCD,
     "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
     "kubectl": "k8s.io/kubernetes/cmd/kubectl",
     "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
@@ -38,19 +35,43 @@ PACKAGES = {
     "helm": "helm.sh/helm/v3/cmd/helm",
 }
 
-_VERSIONS = {
-    "k8s.io/component-base/version.gitVersion": KUBERNETES,
-    "k8s.io/component-base/version.gitMajor": _MAJOR,
-    "k8s.io/component-base/version.gitMinor": _MINOR,
-    "github.com/containerd/containerd/v2/version.Version": CONTAINERD,
-    "helm.sh/helm/v3/internal/version.version": HELM,
-}
-_FLAGS = (
-    "-trimpath",
-    "-tags=no_btrfs no_devmapper no_zfs",
-    "-ldflags=-s -w " + " ".join(f"-X {name}={value}" for name, value in _VERSIONS.items()),
-)
 _SOURCES = ("go.mod", "go.sum", "coredns/main.go", "pause/main.go")
+
+
+def version(module: str) -> str:
+    """Return the version of a Go module that `go.mod` asks for, such as "v1.37.2".
+
+    Raises:
+        LocalClusterError: it does not name the module.
+    """
+    wanted = re.search(
+        rf"^(?:require )?\s*{re.escape(module)} (v\S+)",
+        (paths.HERE / "go.mod").read_text(),
+        re.MULTILINE,
+    )
+    if wanted is None:
+        raise LocalClusterError(f"{paths.HERE / 'go.mod'} does not require {module}")
+    return wanted[1]
+
+
+def flags() -> list[str]:
+    """Return the flags of `go build`; they tell the programs their versions."""
+    kubernetes = version("k8s.io/kubernetes")
+    major, minor, _ = kubernetes[1:].split(".")
+    told = {
+        "k8s.io/component-base/version.gitVersion": kubernetes,
+        "k8s.io/component-base/version.gitMajor": major,
+        "k8s.io/component-base/version.gitMinor": minor,
+        "github.com/containerd/containerd/v2/version.Version": version(
+            "github.com/containerd/containerd/v2"
+        ),
+        "helm.sh/helm/v3/internal/version.version": version("helm.sh/helm/v3"),
+    }
+    return [
+        "-trimpath",
+        "-tags=no_btrfs no_devmapper no_zfs",
+        "-ldflags=-s -w " + " ".join(f"-X {name}={value}" for name, value in told.items()),
+    ]
 
 
 def folder() -> Path:
@@ -58,7 +79,7 @@ def folder() -> Path:
     digest = hashlib.sha256()
     for source in _SOURCES:
         digest.update((paths.HERE / source).read_bytes())
-    digest.update("\0".join((*_FLAGS, *PACKAGES.values(), platform.machine())).encode())
+    digest.update("\0".join((*flags(), *PACKAGES.values(), platform.machine())).encode())
     return paths.cache() / f"bin-{digest.hexdigest()[:12]}"
 
 
@@ -114,7 +135,7 @@ def _build(missing: list[Path]) -> None:
 def _build_one(target: Path, what: str, began: float) -> None:
     partial = target.with_name(f".{target.name}.partial")
     log = target.with_name(f"{target.name}.log")
-    command = ["go", "build", *_FLAGS, "-o", str(partial), PACKAGES[target.name]]
+    command = ["go", "build", *flags(), "-o", str(partial), PACKAGES[target.name]]
     with log.open("w") as file:
         process = subprocess.Popen(
             command,

@@ -44,7 +44,7 @@ def etcd() -> Image:
     """Return the image of the rendezvous store."""
     program = binaries.ensure(["etcd"])["etcd"]
     return Image(
-        f"elasticjob/etcd:{binaries.ETCD.removeprefix('v')}",
+        f"elasticjob/etcd:{binaries.version(binaries.ETCD)[1:]}",
         [[*_GROUND, Entry("opt/etcd/etcd", program, 0o755)]],
         entrypoint=["/opt/etcd/etcd"],
         environment={"PATH": f"/opt/etcd:{_SYSTEM_PATH}"},

@@ -64,7 +64,7 @@ def render_lanes(
     """A picture: time runs to the right, one lane per pod, drawn with the pod's rank.
 
     Widths follow the rounds' durations, but even a short round gets room for its number; an `x`
-    ends the lane of a pod whose loss ended the round.
+    ends the lane of a pod that was lost or left.
     """
     if not rounds:
         return []
@@ -105,7 +105,7 @@ def _lane(pod: str, rounds: Sequence[Round], widths: Sequence[int]) -> str:
     for one, width in zip(rounds, widths, strict=True):
         if pod in one.members:
             cells.append(RANK_DIGITS[one.members.index(pod) % len(RANK_DIGITS)] * width)
-        elif before and pod in before.members and one.cause == "lost":
+        elif before and pod in before.members and one.cause in {"lost", "left"}:
             cells.append("x".ljust(width))
         else:
             cells.append(" " * width)

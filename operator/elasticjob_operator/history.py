@@ -52,6 +52,14 @@ def record(observed: Observed) -> api.RendezvousStatus:
     return told.model_copy(update={"waiting": len(here - listed) if store.reachable else 0})
 
 
+def last_members(store: StoreView, told: api.RendezvousStatus) -> set[str]:
+    """Return the pods of the last round: all where it was seen formed, else those listed."""
+    for formed in reversed(store.formed):
+        if formed.record.number == told.round:
+            return {rank.name for rank in formed.ranks}
+    return {member.pod for member in told.members}
+
+
 def failed_rounds(observed: Observed) -> list[FormedRound]:
     """Return the new rounds that were formed because training failed while all peers lived.
 

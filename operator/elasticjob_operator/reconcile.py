@@ -300,7 +300,8 @@ class Effects:
 
     @property
     def outcome(self) -> report.Outcome:
-        return report.Outcome(tuple(self.created), tuple(self.deleted), self.refusal)
+        created = sorted(self.created, key=lambda pod: pod.index)
+        return report.Outcome(tuple(created), tuple(self.deleted), self.refusal)
 
     def and_then(self, later: Effects) -> Effects:
         """Return both together; what was in the way before is in the way no longer."""

@@ -88,7 +88,8 @@ def _counts(facts: Facts, created: int) -> dict[str, object]:
     live = {pod.name for pod in pods if not pod.ended and not pod.deleting}
     # A round that stands goes on when the store does not answer.
     stands = told.state in {"Formed", "Unknown"}
-    ready = sum(member.pod in live for member in told.members) if stands else 0
+    missing = history.last_members(facts.observed.store, told) - live
+    ready = told.workers - len(missing) if stands else 0
     return {
         "replicas": len(live) + created,
         "ready": ready,

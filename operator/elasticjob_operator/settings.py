@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-PREFIX = "ELASTICJOB_"
+PREFIX = "ELASTICJOB_OPERATOR_"
 
 
 class SettingsError(ValueError):
@@ -36,7 +36,7 @@ class Settings:
 
 
 def read(environment: Mapping[str, str]) -> Settings:
-    """Read the settings from ``ELASTICJOB_CLIENT_IMAGE``, ``ELASTICJOB_NAMESPACE`` and so on.
+    """Read the settings from ``ELASTICJOB_OPERATOR_CLIENT_IMAGE`` and the like.
 
     Raises:
         SettingsError: a variable is not what it should be, or its name is not known.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from elasticjob_operator import conditions, endings
+from elasticjob_operator import conditions, endings, history
 from elasticjob_operator.policies import Facts
 
 
@@ -33,7 +33,7 @@ def was_over(facts: Facts) -> Over | None:
 def round_succeeded(facts: Facts) -> Over | None:
     """All workers of the last round ended with success; late pods do not matter."""
     told = facts.rendezvous
-    members = _last_members(facts)
+    members = history.last_members(facts.observed.store, facts.rendezvous)
     if not members or len(members) < told.workers:
         return None
     observed = facts.observed
@@ -74,11 +74,3 @@ CHECKS: tuple[Callable[[Facts], Over | None], ...] = (
     never_started,
     too_many_restarts,
 )
-
-
-def _last_members(facts: Facts) -> set[str]:
-    """The full list where it was just seen, else what the status lists of it."""
-    for formed in reversed(facts.observed.store.formed):
-        if formed.record.number == facts.rendezvous.round:
-            return {rank.name for rank in formed.ranks}
-    return {member.pod for member in facts.rendezvous.members}

@@ -33,7 +33,7 @@ def test_the_picture_draws_one_lane_per_pod_with_its_rank():
     ]
 
 
-def test_a_pod_that_left_without_loss_just_ends():
+def test_a_pod_that_was_scaled_in_just_ends():
     rounds = [formed(1, 0, "a", "b"), formed(2, 10, "a", cause="drain")]
     lanes = timeline.render_lanes(rounds, BEGIN + timedelta(seconds=20), columns=8)
     assert lanes[-1] == "b        1111"

@@ -23,7 +23,9 @@ def leaves(node, path=""):
 
 def test_the_file_in_the_repository_is_the_generated_one():
     written = (ROOT / "crds" / "elasticjobs.yaml").read_text()
-    assert written == crd.to_yaml(), "run: python -m elasticjob_operator crd -o crds/elasticjobs.yaml"
+    assert written == crd.to_yaml(), (
+        "run: python -m elasticjob_operator crd -o crds/elasticjobs.yaml"
+    )
 
 
 def test_every_field_is_explained():

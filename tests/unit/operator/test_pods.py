@@ -110,7 +110,10 @@ def test_an_image_that_has_the_client_is_left_without_ours():
 
 
 def test_what_the_template_sets_itself_stays_unless_it_is_ours():
-    trainer = {**TRAINER, "env": [{"name": "A", "value": "1"}, {"name": "PET_NNODES", "value": "9"}]}
+    trainer = {
+        **TRAINER,
+        "env": [{"name": "A", "value": "1"}, {"name": "PET_NNODES", "value": "9"}],
+    }
     got = environment(worker(builders.a_job(template=template(trainer))))
     assert (got["A"], got["PET_NNODES"]) == ("1", "2:4")
 

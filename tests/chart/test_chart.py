@@ -1,0 +1,171 @@
+"""The chart renders what the operator needs and nothing more, and refuses what it does not know."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from elasticjob_operator import cluster, crd
+from elasticjob_operator import settings as operator_settings
+from localcluster import binaries
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "elasticjob"
+# Without it a helm built from its module believes that the cluster is older than the chart allows.
+KUBERNETES = "--kube-version=1.37.0"
+
+
+def helm(*arguments):
+    program = binaries.ensure(["helm"])["helm"]
+    return subprocess.run([program, *arguments], text=True, capture_output=True, check=False)
+
+
+def render(*settings):
+    values = [f"--set={setting}" for setting in settings]
+    release = ("elasticjob", str(CHART), "--namespace=system")
+    done = helm("template", *release, KUBERNETES, *values)
+    assert done.returncode == 0, done.stderr
+    return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+
+def refusal(*settings):
+    values = [f"--set={setting}" for setting in settings]
+    done = helm("template", "elasticjob", str(CHART), KUBERNETES, *values)
+    assert done.returncode != 0, f"this was taken: {settings}"
+    return done.stderr
+
+
+def of_kind(kind, documents):
+    return [document for document in documents if document["kind"] == kind]
+
+
+def the(kind, documents):
+    (found,) = of_kind(kind, documents)
+    return found
+
+
+def operator_container(documents):
+    return the("Deployment", documents)["spec"]["template"]["spec"]["containers"][0]
+
+
+def test_it_has_no_faults_that_helm_knows_of():
+    done = helm("lint", "--strict", str(CHART), KUBERNETES)
+    assert done.returncode == 0, done.stdout
+
+
+def test_its_crd_is_the_generated_one_and_outlives_the_release():
+    made = the("CustomResourceDefinition", render())
+    assert made["spec"] == crd.manifest()["spec"]
+    assert made["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+
+
+def test_the_crd_can_be_left_to_others():
+    assert of_kind("CustomResourceDefinition", render("crds.enabled=false")) == []
+
+
+def test_the_version_is_the_projects():
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    project = (ROOT / "pyproject.toml").read_text()
+    assert f'version = "{chart["appVersion"]}"' in project
+    assert chart["version"] == chart["appVersion"]
+
+
+def test_the_operator_gets_only_settings_that_it_knows():
+    entries = operator_container(render())["env"]
+    environment = {entry["name"]: entry["value"] for entry in entries}
+    read = operator_settings.read(environment)
+    assert read.client_image == "elasticjob/client:0.1.0"
+    assert read.etcd_image == "elasticjob/etcd:3.7.3"
+    assert read == operator_settings.Settings(log_format="json")
+
+
+def test_a_prefix_goes_before_every_image():
+    container = operator_container(render("image.prefix=registry.example.com/"))
+    images = [container["image"], *(e["value"] for e in container["env"] if "_IMAGE" in e["name"])]
+    images.remove("IfNotPresent")
+    assert all(image.startswith("registry.example.com/elasticjob/") for image in images)
+
+
+def test_the_operator_has_no_privileges_on_its_node():
+    pod = the("Deployment", render())["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    context = pod["containers"][0]["securityContext"]
+    assert context == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def rules(kind, documents):
+    return {
+        resource: set(rule["verbs"])
+        for role in of_kind(kind, documents)
+        if role["metadata"]["name"].endswith("-operator")
+        for rule in role["rules"]
+        for resource in rule["resources"]
+    }
+
+
+def test_the_operators_rights_are_those_it_uses():
+    assert rules("ClusterRole", render()) == {
+        "elasticjobs": {"get", "list", "watch"},
+        "elasticjobs/status": {"patch"},
+        "pods": {"get", "list", "watch", "create", "delete"},
+        "serviceaccounts": {"create", "patch"},
+        "services": {"create", "patch", "delete"},
+        "statefulsets": {"create", "patch", "delete"},
+        "events": {"create"},
+    }
+
+
+def test_nobody_gets_a_wildcard():
+    for role in of_kind("ClusterRole", render()):
+        for rule in role["rules"]:
+            assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+
+
+def test_an_operator_of_one_namespace_has_rights_in_that_namespace_alone():
+    documents = render("operator.watchNamespace=ml")
+    assert the("Role", documents)["metadata"]["namespace"] == "ml"
+    assert rules("ClusterRole", documents) == {}
+    assert rules("Role", documents) == rules("ClusterRole", render())
+    assert {"name": "ELASTICJOB_OPERATOR_NAMESPACE", "value": "ml"} in operator_container(
+        documents
+    )["env"]
+
+
+def test_people_who_may_edit_a_namespace_may_edit_its_jobs():
+    roles = {role["metadata"]["name"]: role for role in of_kind("ClusterRole", render())}
+    labels = roles["elasticjob-edit"]["metadata"]["labels"]
+    assert labels["rbac.authorization.k8s.io/aggregate-to-edit"] == "true"
+    assert "delete" in roles["elasticjob-edit"]["rules"][0]["verbs"]
+
+
+def test_the_notes_name_the_next_commands(tmp_path):
+    done = helm("install", "elasticjob", str(CHART), "--dry-run=client", KUBERNETES)
+    if "kube-version" in done.stderr:  # install takes the version from the cluster
+        done = helm("install", "elasticjob", str(CHART), "--dry-run=client")
+    notes = done.stdout.rsplit("NOTES:", 1)[-1]
+    assert "kubectl explain elasticjob.spec" in notes
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("operator.replica=2", "additional properties 'replica' not allowed"),
+        ("operater.workers=2", "additional properties 'operater' not allowed"),
+        ("operator.workers=0", "minimum: got 0, want 1"),
+        ("operator.logFormat=xml", "value must be one of 'text', 'json'"),
+        ("image.pullPolicy=Sometimes", "value must be one of"),
+        ("crds.enabled=maybe", "got string, want boolean"),
+        ("operator.watchNamespace=My_Team", "does not match pattern"),
+    ],
+)
+def test_a_value_that_is_wrong_or_not_known_is_refused_by_name(setting, words):
+    assert words in refusal(setting)
+
+
+def test_every_kind_that_the_operator_makes_is_one_it_can_name():
+    assert {kind for _, kind in cluster._PLURALS} >= {"Pod", "Service", "StatefulSet", "Event"}

@@ -1,0 +1,342 @@
+"""A real API server with its controllers, a real etcd for rounds, and the operator as a process.
+
+There is no kubelet: a test plays it by writing the status of pods, and it plays the workers by
+writing their records into the store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+import builders
+import pytest
+
+from localcluster import binaries, controlplane
+from rdzv_client import wire
+from rdzv_client.etcdv3 import Client, messages
+
+ROOT = Path(__file__).parents[2]
+LIMIT_S = 30.0
+LOOK_AGAIN_S = 0.1
+
+
+def until(condition, what, limit_s=LIMIT_S):
+    """Return the condition's first true value."""
+    deadline = time.monotonic() + limit_s
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"waited {limit_s:.0f} s for {what}, in vain"
+        time.sleep(LOOK_AGAIN_S)
+    return value
+
+
+# --- servers -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def plane(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plane")
+    with controlplane.running(folder / "plane", controllers=True) as plane:
+        crd = ROOT / "crds" / "elasticjobs.yaml"
+        kubectl = Kubectl(plane.kubeconfig)
+        kubectl("apply", "--server-side", f"--filename={crd}")
+        kubectl("wait", "--for=condition=Established", "crd/elasticjobs.rdzv.dev")
+        until(lambda: kubectl.tried("get", "elasticjobs").returncode == 0, "the new resource")
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def etcd_url(tmp_path_factory):
+    """A store for rounds, apart from the API server's own."""
+    program, url = binaries.ensure(["etcd"])["etcd"], f"http://127.0.0.1:{_free_port()}"
+    command = [
+        str(program),
+        f"--data-dir={tmp_path_factory.mktemp('etcd')}",
+        f"--listen-client-urls={url}",
+        f"--advertise-client-urls={url}",
+        f"--listen-peer-urls=http://127.0.0.1:{_free_port()}",
+        "--unsafe-no-fsync",
+        "--log-level=error",
+    ]
+    process = subprocess.Popen(command)
+    try:
+        until(lambda: _answers(f"{url}/health"), "etcd")
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _answers(url):
+    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=1):
+        return True
+    return False
+
+
+# --- kubectl -----------------------------------------------------------------------------------
+
+
+class Kubectl:
+    """kubectl, in one namespace."""
+
+    def __init__(self, kubeconfig, namespace="default"):
+        self.kubeconfig, self.namespace = kubeconfig, namespace
+        self._program = binaries.ensure(["kubectl"])["kubectl"]
+
+    def tried(self, *arguments, given=None):
+        return subprocess.run(
+            [self._program, f"--namespace={self.namespace}", *arguments],
+            env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
+            input=given,
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+
+    def __call__(self, *arguments, given=None):
+        done = self.tried(*arguments, given=given)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def refused(self, manifest):
+        """Return the API server's words about what it does not take."""
+        done = self.tried("create", "--filename=-", given=json.dumps(manifest))
+        assert done.returncode != 0, f"this was taken: {manifest}"
+        return done.stderr
+
+    def create(self, manifest):
+        self("create", "--filename=-", given=json.dumps(manifest))
+
+    def get(self, kind, name=None):
+        """Return the object, or None; without a name the list."""
+        done = self.tried("get", kind, *([name] if name else []), "--output=json")
+        if done.returncode != 0:
+            return None
+        found = json.loads(done.stdout)
+        return found if name else found["items"]
+
+    def names(self, kind):
+        return sorted(found["metadata"]["name"] for found in self.get(kind))
+
+    def patch_status(self, kind, name, status):
+        patch = json.dumps({"status": status})
+        self("patch", kind, name, "--subresource=status", "--type=merge", f"--patch={patch}")
+
+
+@pytest.fixture
+def kubectl(plane):
+    """kubectl in a namespace of the test's own."""
+    namespace = f"test-{uuid.uuid4().hex[:8]}"
+    Kubectl(plane.kubeconfig)("create", "namespace", namespace)
+    kubectl = Kubectl(plane.kubeconfig, namespace)
+    until(lambda: kubectl.get("serviceaccount", "default"), "the namespace's own account")
+    yield kubectl
+    Kubectl(plane.kubeconfig)("delete", "namespace", namespace, "--wait=false")
+
+
+# --- the operator ------------------------------------------------------------------------------
+
+
+class Operator:
+    """The operator's process."""
+
+    def __init__(self, kubectl, log):
+        self._log = log
+        self._environment = {
+            **os.environ,
+            "KUBECONFIG": str(kubectl.kubeconfig),
+            "ELASTICJOB_OPERATOR_NAMESPACE": kubectl.namespace,
+            "ELASTICJOB_OPERATOR_PROBE_PORT": "0",
+        }
+        self._process = None
+
+    def start(self):
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "elasticjob_operator"], env=self._environment, stderr=log
+            )
+
+    def kill(self):
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self):
+        """Ask it to end; return its exit status."""
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(timeout=LIMIT_S)
+
+    @property
+    def log(self):
+        return self._log.read_text()
+
+
+@pytest.fixture
+def operator(kubectl, tmp_path):
+    operator = Operator(kubectl, tmp_path / "operator.log")
+    operator.start()
+    yield operator
+    operator.kill()
+    print(operator.log)
+    assert "the operator has a fault here" not in operator.log
+
+
+# --- the kubelet's and the workers' part ---------------------------------------------------------
+
+
+class Job:
+    """A job in the cluster, its pods and its rounds."""
+
+    def __init__(self, kubectl, client, manifest):
+        self.kubectl, self._client = kubectl, client
+        self.name = manifest["metadata"]["name"]
+        kubectl.create(manifest)
+        uid = kubectl.get("elasticjob", self.name)["metadata"]["uid"]
+        self.keys = wire.Keys(f"{uid}-0")
+
+    @property
+    def status(self):
+        found = self.kubectl.get("elasticjob", self.name)
+        return (found or {}).get("status", {})
+
+    def condition(self, kind):
+        found = [c for c in self.status.get("conditions", []) if c["type"] == kind]
+        return found[0] if found else {"status": "", "reason": "", "message": ""}
+
+    def until_condition(self, kind, reason, status="True"):
+        def holds():
+            found = self.condition(kind)
+            return found if (found["reason"], found["status"]) == (reason, status) else None
+
+        return until(holds, f"{kind}={status} because of {reason}; now {self.status}")
+
+    def until(self, condition, what):
+        return until(condition, f"{what}; now {self.status}")
+
+    def until_pods(self, *names):
+        until(lambda: self.pods() == sorted(names), f"the pods {names}")
+
+    def until_event(self, reason, message):
+        until(lambda: (reason, message) in self.events(), f"the event {reason}: {message}")
+
+    def pods(self):
+        """Return the names of the job's worker pods that are not being deleted."""
+        return sorted(
+            pod["metadata"]["name"]
+            for pod in self.kubectl.get("pods")
+            if pod["metadata"]["labels"].get("rdzv.dev/job") == self.name
+            and "deletionTimestamp" not in pod["metadata"]
+        )
+
+    def events(self):
+        """Return the events about this job: reason and message."""
+        return [
+            (event["reason"], event["message"])
+            for event in self.kubectl.get("events")
+            if event["involvedObject"]["name"] == self.name
+        ]
+
+    def reasons(self):
+        return sorted(reason for reason, _ in self.events())
+
+    # as the kubelet
+
+    def run(self, *pods):
+        for pod in pods:
+            state = {"running": {"startedAt": "2026-11-23T12:00:00Z"}}
+            self._report(pod, "Running", state)
+
+    def end(self, pod, code, **more):
+        at = {"startedAt": "2026-11-23T12:00:00Z", "finishedAt": "2026-11-23T12:00:10Z"}
+        ended = {"exitCode": code, "reason": "Error" if code else "Completed", **at, **more}
+        self._report(pod, "Failed" if code else "Succeeded", {"terminated": ended})
+
+    def wait_in_vain(self, pod, reason, message):
+        self._report(pod, "Pending", {"waiting": {"reason": reason, "message": message}})
+
+    def _report(self, pod, phase, state):
+        entry = {
+            "name": "trainer",
+            "image": "trainer:1",
+            "imageID": "",
+            "ready": "running" in state,
+            "restartCount": 0,
+            "state": state,
+        }
+        self.kubectl.patch_status("pod", pod, {"phase": phase, "containerStatuses": [entry]})
+
+    def remove(self, pod):
+        """Delete the pod as a node that is gone would have it."""
+        self.kubectl("delete", "pod", pod, "--grace-period=0", "--force")
+
+    # as the workers
+
+    def join(self, *pods):
+        for pod in pods:
+            self.put_member(builders.a_member(self._as_seen(pod)))
+
+    def put_member(self, member):
+        self._client.put(self.keys.member(member.slot, member.id), wire.encode(member))
+
+    def form(self, number, *pods, **words):
+        """Have these pods form a round."""
+        formed = builders.a_round(number, *map(self._as_seen, pods), **words)
+        ranks = [messages.put(self.keys.rank(r.id), wire.encode(r)) for r in formed.ranks]
+        proposed = replace(formed.record, phase="proposed", store=None)
+        self._client.txn([], [*ranks, messages.put(self.keys.round, wire.encode(proposed))])
+        self._client.put(self.keys.round, wire.encode(formed.record))
+
+    def _as_seen(self, pod):
+        found = self.kubectl.get("pod", pod)
+        index, attempt = map(int, pod.rsplit("-", 2)[1:])
+        return replace(
+            builders.a_pod(index, attempt, job=self.name), uid=found["metadata"]["uid"]
+        )
+
+    # in the store
+
+    def settings(self):
+        found = self._client.get(self.keys.settings)
+        return found and wire.decode(wire.Settings, self.keys.settings, found.value)
+
+    def gone(self):
+        found = self._client.get_prefix(self.keys.gone_prefix)
+        return [wire.decode(wire.Gone, kv.key, kv.value) for kv in found.kvs]
+
+    def members(self):
+        found = self._client.get_prefix(self.keys.members)
+        return [wire.decode(wire.Member, kv.key, kv.value).name for kv in found.kvs]
+
+    def empty_store(self):
+        self._client.delete_prefix(self.keys.prefix)
+
+    def is_emptied(self):
+        return not self._client.get_prefix(self.keys.prefix).kvs
+
+
+@pytest.fixture
+def job(kubectl, etcd_url):
+    """Creates jobs whose workers meet in the test's etcd."""
+    with Client([etcd_url]) as client:
+
+        def create(name="digits", **spec):
+            rendezvous = {"etcd": {"endpoints": [etcd_url]}}
+            manifest = builders.manifest(name, **{"rendezvous": rendezvous, **spec})
+            return Job(kubectl, client, manifest)
+
+        yield create

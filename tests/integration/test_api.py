@@ -1,0 +1,150 @@
+"""What the API server itself takes and refuses, and in which words."""
+
+import json
+
+import pytest
+from builders import manifest
+
+CONTAINER = {"name": "trainer", "image": "trainer:1"}
+
+
+def template(*containers, **spec):
+    return {"spec": {"containers": list(containers), **spec}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (
+            {"minReplicas": 5},
+            "spec.minReplicas: Invalid value: minReplicas (5) must not exceed maxReplicas (4)",
+        ),
+        (
+            {"replicas": 9},
+            "spec.replicas: Invalid value: replicas (9) must lie between minReplicas (2)"
+            " and maxReplicas (4)",
+        ),
+        ({"replicas": 0}, "spec.replicas: Invalid value: 0"),
+        ({"maxReplica": 4}, 'strict decoding error: unknown field "spec.maxReplica"'),
+        ({"rendezvous": {"etc": {}}}, 'unknown field "spec.rendezvous.etc"'),
+        ({"template": {}}, "spec.template.spec: Required value"),
+        ({"template": {"spec": {}}}, "spec.template.spec.containers: Required value"),
+        ({"template": template()}, "spec.template.spec.containers: Invalid value: 0"),
+        (
+            {"template": template({"image": "trainer:1"})},
+            "spec.template.spec.containers[0].name: Required value",
+        ),
+        (
+            {"template": template({"name": "trainer"})},
+            "spec.template.spec.containers[0].image: Required value",
+        ),
+        (
+            {"template": template(CONTAINER, CONTAINER)},
+            'spec.template.spec.containers[1]: Duplicate value: {"name":"trainer"}',
+        ),
+        (
+            {"template": template(CONTAINER, restartPolicy="OnFailure")},
+            'spec.template.spec.restartPolicy: Unsupported value: "OnFailure": supported values:'
+            ' "Never"',
+        ),
+        (
+            {"trainingContainer": "train"},
+            "spec.trainingContainer: Invalid value: trainingContainer must name one of"
+            " template.spec.containers",
+        ),
+        (
+            {"nprocPerNode": "two"},
+            'spec.nprocPerNode: Invalid value: "two": must be a number from 1 to 1024, or one of'
+            " auto, gpu, cpu",
+        ),
+        ({"nprocPerNode": 0}, "spec.nprocPerNode: Invalid value: 0: must be a number from 1"),
+        (
+            {"rendezvous": {"etcd": {"endpoints": ["etcd:2379"]}}},
+            "spec.rendezvous.etcd.endpoints[0]: Invalid value",
+        ),
+    ],
+)
+def test_a_wrong_spec_is_refused_with_the_fields_path(kubectl, spec, words):
+    assert words in kubectl.refused(manifest(**spec))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a" * 48, "the name may have at most 47 characters: longer names are made from it"),
+        ("1digits", "the name must be lower-case letters, digits and hyphens, and begin with a"),
+        ("my.digits", "the name must be lower-case letters, digits and hyphens, and begin with a"),
+    ],
+)
+def test_a_name_from_which_no_pods_could_be_named_is_refused(kubectl, name, words):
+    assert words in kubectl.refused(manifest(name))
+
+
+def test_what_is_left_out_gets_its_default(kubectl):
+    kubectl.create(manifest())
+    spec = kubectl.get("elasticjob", "digits")["spec"]
+    assert (spec["nprocPerNode"], spec["maxRestarts"]) == ("auto", 3)
+    assert spec["rendezvous"] == {
+        "etcd": {"endpoints": []},
+        "joinTimeoutSeconds": 600,
+        "lastCallSeconds": 30,
+        "admissionWindowSeconds": 3,
+        "leaseSeconds": 5,
+    }
+
+
+def test_the_template_is_kept_whole(kubectl):
+    spec = template({**CONTAINER, "resources": {"limits": {"nvidia.com/gpu": 8}}}, hostIPC=True)
+    kubectl.create(manifest(template=spec))
+    assert kubectl.get("elasticjob", "digits")["spec"]["template"] == spec
+
+
+def test_scaling_beyond_the_bounds_is_refused(kubectl):
+    kubectl.create(manifest())
+    refused = kubectl.tried("scale", "elasticjob/digits", "--replicas=5")
+    assert "replicas (5) must lie between minReplicas (2) and maxReplicas (4)" in refused.stderr
+    kubectl("scale", "elasticjob/digits", "--replicas=4")
+    assert kubectl.get("elasticjob", "digits")["spec"]["replicas"] == 4
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("template", template({**CONTAINER, "image": "trainer:2"})),
+        ("nprocPerNode", 2),
+        ("rendezvous", {"leaseSeconds": 9}),
+        ("clientInjection", "None"),
+        ("trainingContainer", "trainer"),
+    ],
+)
+def test_an_edit_that_could_not_reach_running_workers_is_refused(kubectl, field, value):
+    kubectl.create(manifest())
+    patch = json.dumps({"spec": {field: value}})
+    refused = kubectl.tried("patch", "ej", "digits", "--type=merge", f"--patch={patch}")
+    words = f"{field} cannot be changed: it would not reach the workers that already run"
+    assert words in refused.stderr
+
+
+@pytest.mark.parametrize("field", ["minReplicas", "maxReplicas", "maxRestarts"])
+def test_an_edit_that_can_be_honoured_is_taken(kubectl, field):
+    kubectl.create(manifest(minReplicas=1, replicas=2))
+    kubectl("patch", "ej", "digits", "--type=merge", f'--patch={{"spec":{{"{field}":2}}}}')
+
+
+def test_a_job_that_is_over_cannot_be_changed(kubectl):
+    kubectl.create(manifest())
+    over = {
+        "type": "Complete",
+        "status": "True",
+        "reason": "RoundSucceeded",
+        "message": "",
+        "lastTransitionTime": "2026-11-23T12:00:00Z",
+    }
+    kubectl.patch_status("ej", "digits", {"conditions": [over]})
+    refused = kubectl.tried("scale", "elasticjob/digits", "--replicas=3")
+    assert "the job is over: delete it and create it anew" in refused.stderr
+
+
+def test_every_field_can_be_explained(kubectl):
+    text = kubectl("explain", "ej.spec.maxRestarts")
+    assert "How often training may fail by itself" in text

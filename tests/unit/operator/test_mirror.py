@@ -1,0 +1,114 @@
+"""The operator's picture of a store, from its listing and its watch."""
+
+from dataclasses import replace
+
+import builders
+from builders import NOW, a_member, a_pod, a_round
+
+from elasticjob_operator.mirror import Mirror
+from rdzv_client import wire
+from rdzv_client.etcdv3 import messages
+
+KEYS = wire.Keys(builders.RUN_ID)
+
+
+def put(key, document, revision=1):
+    kv = messages.KeyValue(key, wire.encode(document), mod_revision=revision)
+    return messages.Event("put", kv)
+
+
+def removed(key):
+    return messages.Event("delete", messages.KeyValue(key))
+
+
+def mirror(*events):
+    made = Mirror(builders.RUN_ID)
+    made.update(events, 1, NOW)
+    return made
+
+
+def view(made):
+    return made.view(reachable=True, problem="")
+
+
+def proposed(formed, revision=1):
+    """Return the events by which a round is proposed."""
+    record = replace(formed.record, phase="proposed", store=None)
+    ranks = [put(KEYS.rank(rank.id), rank, revision) for rank in formed.ranks]
+    return [*ranks, put(KEYS.round, record, revision)]
+
+
+def member_key(pod):
+    return KEYS.member(pod.index, a_member(pod).id)
+
+
+def test_members_come_and_go():
+    made = mirror(put(member_key(a_pod(0)), a_member(a_pod(0))))
+    assert [member.name for member in view(made).members] == ["digits-0-0"]
+    made.update([removed(member_key(a_pod(0)))], 2, NOW)
+    assert view(made).members == ()
+
+
+def test_a_round_counts_when_it_is_complete_and_once():
+    formed = a_round(1, a_pod(0), a_pod(1))
+    made = mirror(*proposed(formed))
+    assert view(made).formed == ()
+    made.update([put(KEYS.round, formed.record, 10)], 10, NOW)
+    assert view(made).formed == (formed,)
+    made.update([put(member_key(a_pod(0)), a_member(a_pod(0)), 11)], 11, NOW)
+    assert view(made).formed == (formed,)
+
+
+def test_ranks_of_a_deposed_leader_or_an_older_proposal_do_not_count():
+    formed = a_round(2, a_pod(0), a_pod(1))
+    stranger = replace(formed.ranks[1], id="x", leader="deposed")
+    older = replace(formed.ranks[1], id="y", proposal=1)
+    strays = [put(KEYS.rank(rank.id), rank) for rank in (stranger, older)]
+    made = mirror(*strays, *proposed(formed), put(KEYS.round, formed.record, 20))
+    assert view(made).formed == (formed,)
+
+
+def test_a_round_whose_ranks_are_not_all_there_does_not_count():
+    formed = a_round(1, a_pod(0), a_pod(1))
+    events = [*proposed(formed)[1:], put(KEYS.round, formed.record)]
+    assert view(mirror(*events)).formed == ()
+
+
+def test_rounds_that_passed_unseen_are_filled_in_in_order():
+    formed = [a_round(number, a_pod(0), a_pod(1)) for number in (1, 2, 3)]
+    made = mirror(*proposed(formed[2]), put(KEYS.round, formed[2].record, 30))
+    made.insert_past(reversed(formed[:2]))
+    assert [one.record.number for one in view(made).formed] == [1, 2, 3]
+
+
+def test_a_listing_replaces_all_but_the_rounds_that_were_formed():
+    formed = a_round(1, a_pod(0), a_pod(1))
+    made = mirror(
+        put(member_key(a_pod(0)), a_member(a_pod(0))),
+        put(KEYS.gone("u"), wire.Gone("u", "deleted")),
+        *proposed(formed),
+        put(KEYS.round, formed.record, 10),
+    )
+    made.reset([], 99, NOW)
+    assert view(made).members == ()
+    assert view(made).round is None
+    assert not made.is_gone("u")
+    assert view(made).formed == (formed,)
+
+
+def test_what_is_not_valid_is_left_out():
+    kv = messages.KeyValue(KEYS.settings, b"{not json")
+    made = mirror(messages.Event("put", kv), put(member_key(a_pod(0)), a_member(a_pod(0))))
+    assert view(made).settings is None
+    assert len(view(made).members) == 1
+
+
+def test_a_pods_records_are_found_by_its_uid():
+    again = replace(a_member(a_pod(0)), id="uid-0-0.1")
+    key = KEYS.member(0, again.id)
+    made = mirror(
+        put(member_key(a_pod(0)), a_member(a_pod(0))),
+        put(key, again),
+        put(member_key(a_pod(1)), a_member(a_pod(1))),
+    )
+    assert made.member_keys("uid-0-0") == [member_key(a_pod(0)), key]

@@ -1,0 +1,137 @@
+"""Reading pods: what the operator keeps of them, and on whose account they ended."""
+
+import pytest
+
+from elasticjob_operator import endings, observed
+
+
+def body(status=None, *, deleting=False, labels=None, spec=None):
+    metadata = {
+        "name": "digits-1-2",
+        "namespace": "ml",
+        "uid": "u1",
+        "creationTimestamp": "2026-11-23T12:00:00Z",
+        "labels": {"rdzv.dev/index": "1", "rdzv.dev/attempt": "2", **(labels or {})},
+        "annotations": {"kubectl.kubernetes.io/default-container": "trainer"},
+        "ownerReferences": [{"uid": "job", "controller": True}, {"uid": "other"}],
+    }
+    if deleting:
+        metadata["deletionTimestamp"] = "2026-11-23T12:01:00Z"
+    return {"metadata": metadata, "spec": spec or {}, "status": status or {}}
+
+
+def ended(code, **more):
+    state = {"terminated": {"exitCode": code, "reason": "Error", **more}}
+    return {
+        "phase": "Failed" if code else "Succeeded",
+        "containerStatuses": [
+            {"name": "logs", "state": {"running": {}}},
+            {"name": "trainer", "state": state},
+        ],
+    }
+
+
+def ending(status, **more):
+    return endings.classify(observed.worker_pod(body(status, **more)))
+
+
+def test_index_attempt_and_owner_are_read():
+    pod = observed.worker_pod(body())
+    assert (pod.index, pod.attempt, pod.job_uid) == (1, 2, "job")
+
+
+def test_the_training_containers_exit_decides_and_not_the_pods_phase():
+    status = {**ended(0), "phase": "Running"}
+    pod = observed.worker_pod(body(status))
+    assert pod.succeeded
+    assert not pod.gone
+
+
+def test_a_sidecars_exit_means_nothing():
+    status = {
+        "phase": "Running",
+        "containerStatuses": [
+            {"name": "logs", "state": {"terminated": {"exitCode": 1}}},
+            {"name": "trainer", "state": {"running": {"startedAt": "2026-11-23T12:00:00Z"}}},
+        ],
+    }
+    assert observed.worker_pod(body(status)).running
+
+
+@pytest.mark.parametrize(
+    ("status", "account", "reason"),
+    [
+        (ended(0), "success", "Completed"),
+        (ended(1), "own", "Error"),
+        (ended(137), "infrastructure", "Killed"),
+        (ended(143), "infrastructure", "Killed"),
+        (ended(1, signal=15), "infrastructure", "Killed"),
+        (ended(137, reason="OOMKilled"), "infrastructure", "OOMKilled"),
+        (ended(1, reason="OOMKilled"), "infrastructure", "OOMKilled"),
+        (ended(128, reason="StartError"), "own", "StartError"),
+        (ended(139), "own", "Error"),
+        ({"phase": "Failed", "reason": "Evicted"}, "infrastructure", "Disrupted"),
+        ({"phase": "Failed", "reason": "OutOfcpu"}, "infrastructure", "OutOfcpu"),
+        (
+            {
+                **ended(1),
+                "conditions": [
+                    {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
+                ],
+            },
+            "infrastructure",
+            "Disrupted",
+        ),
+        (
+            {
+                "phase": "Failed",
+                "initContainerStatuses": [
+                    {"name": "fetch", "state": {"terminated": {"exitCode": 2}}}
+                ],
+            },
+            "own",
+            "InitContainerFailed",
+        ),
+    ],
+)
+def test_on_whose_account_a_pod_ended(status, account, reason):
+    found = ending(status)
+    assert (found.account, found.reason) == (account, reason)
+
+
+def test_a_pod_that_is_deleted_fails_on_nobodys_account_whatever_its_exit_code():
+    """torchrun ends with 1 when it is told to stop."""
+    assert ending(ended(1), deleting=True).account == "infrastructure"
+
+
+def test_the_end_of_a_long_message_is_kept():
+    found = ending(ended(1, message="x" * 5000 + "ValueError: bad"))
+    assert found.message.endswith("ValueError: bad")
+    assert len(found.message) < 1100
+
+
+def test_the_scheduler_is_quoted():
+    status = {
+        "conditions": [
+            {
+                "type": "PodScheduled",
+                "status": "False",
+                "reason": "Unschedulable",
+                "message": "0/1 nodes",
+            }
+        ]
+    }
+    assert observed.worker_pod(body(status)).unschedulable == "0/1 nodes"
+
+
+@pytest.mark.parametrize("where", ["containerStatuses", "initContainerStatuses"])
+def test_a_container_that_cannot_start_is_trouble_in_the_kubelets_words(where):
+    waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}
+    status = {where: [{"name": "trainer", "image": "t:1", "state": {"waiting": waiting}}]}
+    trouble = observed.worker_pod(body(status)).trouble
+    assert trouble == observed.Trouble("trainer", "t:1", "ImagePullBackOff", waiting["message"])
+
+
+def test_a_store_pod_knows_its_job_though_another_object_owns_it():
+    pod = {"metadata": {"name": "s", "annotations": {"rdzv.dev/job-uid": "job"}}}
+    assert observed.store_pod(pod).job_uid == "job"
