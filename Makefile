@@ -76,11 +76,10 @@ binaries: .venv/.ready
 	@touch $@
 
 $(TRAINING)/.ready: $(NEEDS)
-	@echo "Setting up the training environment: torch and scikit-learn, 5 GB (about 3 min)"
-	@mkdir -p $(ELASTICJOB_CACHE)
 	@cmp -s $(NEEDS) $(TRAINING)/requirements.txt || { \
-	  rm -rf $(TRAINING) && $(PYTHON) -m venv $(TRAINING) && \
-	  $(TRAINING)/bin/pip install --requirement $(NEEDS) | grep -E --line-buffered '^(Collecting|Installing|Success)' && \
+	  echo "Setting up the training environment: torch and scikit-learn, 5 GB (about 3 min)"; \
+	  mkdir -p $(ELASTICJOB_CACHE) && rm -rf $(TRAINING) && $(PYTHON) -m venv $(TRAINING) && \
+	  $(TRAINING)/bin/pip install --no-cache-dir --progress-bar off --requirement $(NEEDS) && \
 	  cp $(NEEDS) $(TRAINING)/requirements.txt; }
 	@touch $@
 

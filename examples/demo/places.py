@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from examples.demo import release
-from examples.demo.commands import Tools
+from examples.demo.commands import CommandError, Tools
 from examples.demo.narrator import Narrator
 from localcluster import binaries
 
@@ -73,9 +73,17 @@ class Current:
     narrator: Narrator
 
     def prepare(self) -> Tools:
-        """Check that the cluster answers."""
+        """Check that the cluster answers.
+
+        Raises:
+            CommandError: it does not, or there is no kubectl.
+        """
         tools = Tools(self.narrator)
-        tools.show("kubectl", "cluster-info")
+        try:
+            tools.show("kubectl", "cluster-info")
+        except CommandError as error:
+            reason = str(error).splitlines()[-1]
+            raise CommandError(f"kubectl's current context is of no use: {reason}") from None
         return tools
 
     def clear(self, resource: str) -> None:

@@ -16,6 +16,9 @@ CLOSING_GRACE_S = 10.0
 """How long pods may take to end by themselves when the job is over."""
 
 STORE_AGAIN_S = 15.0
+"""A store that does not answer may have to be made again, and nobody would tell."""
+RESYNC_S = 600.0
+"""What was made for the job is made sure of again, whoever may have changed it."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +108,9 @@ def _last_failure(
 # --- a job that goes on ------------------------------------------------------------------------
 
 
-def _look_again_s(observed: Observed, scaled: scale.Scale) -> float | None:
-    """A store that does not answer may have to be made again, and nobody would tell."""
-    waits = [] if observed.store.reachable else [STORE_AGAIN_S]
-    return min(waits if scaled.after_s is None else [*waits, scaled.after_s], default=None)
+def _look_again_s(observed: Observed, scaled: scale.Scale) -> float:
+    unasked_s = RESYNC_S if observed.store.reachable else STORE_AGAIN_S
+    return unasked_s if scaled.after_s is None else min(unasked_s, scaled.after_s)
 
 
 def _create(facts: Facts, wanted: scale.Wanted, settings: Settings) -> actions.CreatePod:

@@ -151,11 +151,14 @@ def _etcd(job: api.ElasticJob, settings: Settings) -> Manifest:
             f"--data-dir={DATA}",
             f"--listen-client-urls=http://0.0.0.0:{CLIENT_PORT}",
             f"--advertise-client-urls={store_urls(job)[0]}",
+            # An etcd that lost its data is another cluster, by whose id the watches know it.
+            "--initial-cluster-token=$(POD_UID)",
             "--auto-compaction-mode=revision",
             "--auto-compaction-retention=10000",
             # Nothing is lost with the disk that the members do not bring back.
             "--unsafe-no-fsync",
         ],
+        "env": [{"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}],
         "ports": [{"name": "etcd", "containerPort": CLIENT_PORT}],
         "readinessProbe": {**probe, "failureThreshold": 3},
         "livenessProbe": {

@@ -212,14 +212,29 @@ class Reconciler:
 
     async def _provision(self, manifests: tuple[actions.Manifest, ...], memory: Memory) -> None:
         link = self._stores.link(memory.uid)
-        due = monotonic() - memory.provisioned_at >= PROVISION_AGAIN_S
-        if memory.provisioned == manifests and (not due or (link and link.view.reachable)):
+        again_s = plan.RESYNC_S if link and link.view.reachable else PROVISION_AGAIN_S
+        fresh = monotonic() - memory.provisioned_at < again_s
+        if memory.provisioned == manifests and fresh:
             return
         for manifest in manifests:
-            made = await self._cluster.apply(manifest)
+            made = await self._ensure(manifest, memory.uid)
             if made["kind"] == "Service":
                 memory.store_host = made["spec"].get("clusterIP") or ""
         memory.provisioned, memory.provisioned_at = manifests, monotonic()
+
+    async def _ensure(self, manifest: actions.Manifest, uid: str) -> cluster.Manifest:
+        """Make the object, or bring it up to date; never take over one that is not this job's."""
+        try:
+            return await self._cluster.create(manifest)
+        except cluster.Refused as error:
+            if error.reason != "AlreadyExists":
+                raise
+        kind, metadata = manifest["kind"], manifest["metadata"]
+        namespace, name = metadata["namespace"], metadata["name"]
+        there = await self._cluster.get(manifest["apiVersion"], kind, namespace, name)
+        if there is None or observed.owner_uid(there["metadata"]) != uid:
+            raise _taken(kind, name)
+        return await self._cluster.apply(manifest)
 
     def _follow(self, key: Key, job: api.ElasticJob, memory: Memory) -> None:
         urls = provision.store_urls(job, memory.store_host)
@@ -261,15 +276,14 @@ class Reconciler:
         pod = await self._cluster.get("v1", "Pod", namespace, step.name)
         if pod and observed.owner_uid(pod["metadata"]) == uid:
             return observed.worker_pod(pod)
-        words = f"pod {step.name} is there already, of another owner; waiting for its end"
-        raise cluster.Refused(409, "AlreadyExists", words)
+        raise _taken("Pod", step.name)
 
     # --- report ---
 
     async def _tell(self, decided: plan.Plan, outcome: report.Outcome, memory: Memory) -> None:
         job = decided.facts.observed.job
         status = report.status(decided, outcome)
-        if status == memory.status:
+        if status == job.status:
             return
         document = status.model_dump(by_alias=True, exclude_none=True)
         await self._cluster.write_status(job.metadata, document)
@@ -287,6 +301,11 @@ class Reconciler:
             await self._cluster.create(events.manifest(event, job, now, suffix))
         except cluster.ClusterError as error:
             log.warning("%s: the event %s was not posted: %s", where, event.reason, error)
+
+
+def _taken(kind: str, name: str) -> cluster.Refused:
+    words = f"the {kind} {name} is there already and is not this job's; waiting for it to go"
+    return cluster.Refused(409, "AlreadyExists", words)
 
 
 @dataclass

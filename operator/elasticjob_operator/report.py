@@ -10,6 +10,9 @@ from elasticjob_operator.plan import Plan
 from elasticjob_operator.policies import Facts, over, waiting
 from elasticjob_operator.policies.waiting import Waiting
 
+GOES_ON = {"Formed", "Unknown", "Closed"}
+"""The last round goes on: also while the store does not answer, and while its pods are ending."""
+
 
 @dataclass(frozen=True)
 class Created:
@@ -67,7 +70,7 @@ def phase(facts: Facts, end: over.Over | None) -> api.Phase:
     ==========  ================================================================
     Pending     no training container runs yet
     Starting    training containers run; the first round is being formed
-    Running     a round stands
+    Running     a round stands, or its workers have finished and are ending
     Restarting  there was a round, and the next one is being formed
     Complete    the workers of the last round ended with success
     Failed      training failed too often, or can never start
@@ -76,7 +79,7 @@ def phase(facts: Facts, end: over.Over | None) -> api.Phase:
     if end:
         return end.condition
     told = facts.rendezvous
-    if told.state == "Formed" or (told.round and told.state == "Unknown"):
+    if told.round and told.state in GOES_ON:
         return "Running"
     if told.round:
         return "Restarting"
@@ -86,10 +89,8 @@ def phase(facts: Facts, end: over.Over | None) -> api.Phase:
 def _counts(facts: Facts, created: int) -> dict[str, object]:
     pods, told = facts.observed.pods, facts.rendezvous
     live = {pod.name for pod in pods if not pod.ended and not pod.deleting}
-    # A round that stands goes on when the store does not answer.
-    stands = told.state in {"Formed", "Unknown"}
     missing = history.last_members(facts.observed.store, told) - live
-    ready = told.workers - len(missing) if stands else 0
+    ready = told.workers - len(missing) if told.state in GOES_ON else 0
     return {
         "replicas": len(live) + created,
         "ready": ready,

@@ -179,6 +179,9 @@ class Link:
                 # A watch that was cut is tried again at once; only then is the store missed.
                 if delay_s > RETRY_FIRST_S or not self._reachable:
                     self._set_reachable(reachable=False, problem=str(error))
+            except Exception as error:  # a link that ends in silence would look healthy
+                log.exception("%s: the operator has a fault here", self._run_id)
+                self._set_reachable(reachable=False, problem=repr(error))
             self._wake.clear()
             with contextlib.suppress(asyncio.TimeoutError):
                 # Jitter: the stores of many jobs may have gone with one node.

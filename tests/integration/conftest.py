@@ -304,9 +304,7 @@ class Job:
     def _as_seen(self, pod):
         found = self.kubectl.get("pod", pod)
         index, attempt = map(int, pod.rsplit("-", 2)[1:])
-        return replace(
-            builders.a_pod(index, attempt, job=self.name), uid=found["metadata"]["uid"]
-        )
+        return replace(builders.a_pod(index, attempt, job=self.name), uid=found["metadata"]["uid"])
 
     # in the store
 

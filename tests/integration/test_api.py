@@ -21,8 +21,10 @@ def template(*containers, **spec):
         ),
         (
             {"replicas": 9},
-            "spec.replicas: Invalid value: replicas (9) must lie between minReplicas (2)"
-            " and maxReplicas (4)",
+            (
+                "spec.replicas: Invalid value: replicas (9) must lie between minReplicas (2)"
+                " and maxReplicas (4)"
+            ),
         ),
         ({"replicas": 0}, "spec.replicas: Invalid value: 0"),
         ({"maxReplica": 4}, 'strict decoding error: unknown field "spec.maxReplica"'),
@@ -44,18 +46,24 @@ def template(*containers, **spec):
         ),
         (
             {"template": template(CONTAINER, restartPolicy="OnFailure")},
-            'spec.template.spec.restartPolicy: Unsupported value: "OnFailure": supported values:'
-            ' "Never"',
+            (
+                'spec.template.spec.restartPolicy: Unsupported value: "OnFailure":'
+                ' supported values: "Never"'
+            ),
         ),
         (
             {"trainingContainer": "train"},
-            "spec.trainingContainer: Invalid value: trainingContainer must name one of"
-            " template.spec.containers",
+            (
+                "spec.trainingContainer: Invalid value: trainingContainer must name one of"
+                " template.spec.containers"
+            ),
         ),
         (
             {"nprocPerNode": "two"},
-            'spec.nprocPerNode: Invalid value: "two": must be a number from 1 to 1024, or one of'
-            " auto, gpu, cpu",
+            (
+                'spec.nprocPerNode: Invalid value: "two": must be a number from 1 to 1024,'
+                " or one of auto, gpu, cpu"
+            ),
         ),
         ({"nprocPerNode": 0}, "spec.nprocPerNode: Invalid value: 0: must be a number from 1"),
         (

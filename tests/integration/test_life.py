@@ -197,6 +197,17 @@ def test_a_store_that_does_not_answer_is_told(job):
     assert digits.pods() == []
 
 
+def test_an_object_of_somebody_else_is_not_taken_over(job, kubectl):
+    kubectl("create", "serviceaccount", "digits-worker")
+    digits = job()
+    told = digits.until_condition("Progressing", "ObjectRefused", "False")
+    words = "the ServiceAccount digits-worker is there already and is not this job's"
+    assert words in told["message"]
+    assert "ownerReferences" not in kubectl.get("serviceaccount", "digits-worker")["metadata"]
+    kubectl("delete", "serviceaccount", "digits-worker")
+    digits.until_pods("digits-0-0", "digits-1-0")
+
+
 def test_a_new_job_under_an_old_name_is_a_new_run(job, kubectl):
     first = running(job)
     kubectl("delete", "ej", "digits", "--wait=false")

@@ -69,6 +69,14 @@ def worker_unschedulable(facts: Facts) -> Waiting | None:
     return Waiting("Unschedulable", words, blocked=wanted - len(pods) < least)
 
 
+def workers_ending(facts: Facts) -> Waiting | None:
+    """The workers closed the run: all of the last round have finished, or training said so."""
+    told, store = facts.rendezvous, facts.observed.store
+    if told.state != "Closed" or store.round is None:
+        return None
+    return Waiting("Ending", f"the run is closed ({store.round.reason}); its pods are ending")
+
+
 def pods_starting(facts: Facts) -> Waiting | None:
     wanted, least = facts.observed.spec.replicas, facts.observed.spec.min_replicas
     running = sum(pod.running for pod in facts.observed.pods)
@@ -99,6 +107,7 @@ CHECKS: tuple[Callable[[Facts], Waiting | None], ...] = (
     store_missing,
     worker_stuck,
     worker_unschedulable,
+    workers_ending,
     pods_starting,
     round_forming,
     training,

@@ -39,7 +39,9 @@ class Cluster(RuleBasedStateMachine):
 
     @rule(crashes=st.booleans())
     def reconcile(self, crashes):
-        observed = Observed(self.now, self.job, tuple(self.pods.values()), a_store_pod(), self.store)
+        observed = Observed(
+            self.now, self.job, tuple(self.pods.values()), a_store_pod(), self.store
+        )
         decided = plan.plan(observed, SETTINGS)
         made, gone = [], []
         for step in decided.actions:

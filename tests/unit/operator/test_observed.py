@@ -76,7 +76,11 @@ def test_a_sidecars_exit_means_nothing():
             {
                 **ended(1),
                 "conditions": [
-                    {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
+                    {
+                        "type": "DisruptionTarget",
+                        "status": "True",
+                        "reason": "PreemptionByScheduler",
+                    }
                 ],
             },
             "infrastructure",

@@ -60,7 +60,7 @@ def test_a_store_that_does_not_answer_is_looked_at_again_unasked():
 def test_nothing_is_done_twice():
     running = seen().pods(a_pod(0), a_pod(1))
     assert kinds(running) == ["Provision"]
-    assert planned(running).after_s is None
+    assert planned(running).after_s == plan.RESYNC_S
 
 
 def test_an_emptied_store_gets_bounds_and_floor_before_any_new_pod():

@@ -51,3 +51,14 @@ def test_the_operator_asks_the_services_address_once_it_is_known():
     assert provision.store_urls(job) == ("http://digits-rdzv.ml.svc:2379",)
     assert provision.store_urls(job, "10.0.0.9") == ("http://10.0.0.9:2379",)
     assert provision.store_urls(job, "fd00::9") == ("http://[fd00::9]:2379",)
+
+
+def test_an_etcd_that_lost_its_data_is_another_cluster():
+    stateful_set = next(
+        one
+        for one in provision.manifests(builders.a_job(), SETTINGS)
+        if one["kind"] == "StatefulSet"
+    )
+    etcd = stateful_set["spec"]["template"]["spec"]["containers"][0]
+    assert "--initial-cluster-token=$(POD_UID)" in etcd["command"]
+    assert etcd["env"][0]["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.uid"}}

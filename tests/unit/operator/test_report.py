@@ -76,6 +76,13 @@ FINISHED = (ended(a_pod(0), 0), ended(a_pod(1), 0))
             "True",
             "FormingRound",
         ),
+        (
+            seen().pods(*BOTH).rounds(a_round(1, *BOTH), phase="closed"),
+            "Running",
+            "False",
+            "True",
+            "Ending",
+        ),
         (standing(*FINISHED), "Complete", "False", "False", "RoundSucceeded"),
         (
             seen(a_job(max_restarts=0)).pods(a_pod(0), ended(a_pod(1), 1)),
@@ -121,8 +128,10 @@ def test_a_transition_time_moves_only_with_the_status():
     [
         (
             seen().pods(a_pod(0), stuck(a_pod(1), "ImagePullBackOff", 'no such image "trainer:1"')),
-            "pod digits-1-0 cannot pull the image 'trainer:1': ImagePullBackOff:"
-            ' no such image "trainer:1"',
+            (
+                "pod digits-1-0 cannot pull the image 'trainer:1': ImagePullBackOff:"
+                ' no such image "trainer:1"'
+            ),
         ),
         (
             seen().pods(a_pod(0), unschedulable(a_pod(1))),
@@ -142,8 +151,10 @@ def test_a_transition_time_moves_only_with_the_status():
                     trouble=builders.Trouble("etcd", "etcd:9", "ErrImagePull", "not found"),
                 )
             ),
-            "the rendezvous store's pod digits-rdzv-0 cannot pull the image 'etcd:9':"
-            " ErrImagePull: not found",
+            (
+                "the rendezvous store's pod digits-rdzv-0 cannot pull the image 'etcd:9':"
+                " ErrImagePull: not found"
+            ),
         ),
         (
             standing(*BOTH),
