@@ -280,9 +280,8 @@ def newcomers_admitted(view: View, now: float) -> Verdict | None:
     opens_at = min(seen.since for seen in newcomers) + view.timing.admission_window_s
     if not _all_expected_ready(view, standing + len(newcomers)) and now < opens_at:
         return Wait(f"{count(len(newcomers), 'newcomer')} in the admission window", until=opens_at)
-    admitted = min(room, len(newcomers))
-    who = names(seen.member for seen in newcomers[:admitted])
-    return Break("admission", f"{who} joined: {standing} -> {standing + admitted} members")
+    admitted = [seen.member for seen in newcomers[:room]]
+    return Break("admission", _admission(admitted, standing + len(admitted)))
 
 
 def round_stands(view: View, _now: float) -> Verdict | None:
@@ -387,7 +386,16 @@ def _propose(view: View, cause: str, reason: str) -> Propose:
     previous = {member: rank.rank for member, rank in view.last_ranks.items()}
     ready = [seen.member for seen in view.ready]
     chosen = membership.choose(ready, previous, view.max_nodes)
+    if cause == "admission":
+        reason = _admission([m for m in chosen if m.id not in previous], len(chosen))
     return Propose(membership.rank(chosen, previous), next_number(view), cause, reason)
+
+
+def _admission(admitted: Sequence[wire.Member], world_size: int) -> str:
+    """Who joined in the end: a newcomer may be lost before its round is formed."""
+    if not admitted:
+        return "those who had joined left again"
+    return f"{names(admitted)} joined: {world_size - len(admitted)} -> {world_size} members"
 
 
 def next_number(view: View) -> int:
