@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from rdzv_client import protocol
+from rdzv_client.view import Timing
 
 # torchrun gives these to every backend, whatever it is.
 _NOT_OURS: Final = frozenset({"timeout", "rank", "is_host", "store_type"})
@@ -35,9 +35,9 @@ class Options:
     read_timeout: float = 5.0
 
     @property
-    def timing(self) -> protocol.Timing:
+    def timing(self) -> Timing:
         """What of this the leader needs."""
-        return protocol.Timing(
+        return Timing(
             lease_ttl_s=self.lease_ttl,
             last_call_s=self.last_call_timeout,
             admission_window_s=self.admission_window,

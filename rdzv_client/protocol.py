@@ -13,147 +13,18 @@ each returns from ``next_rendezvous``. *Broken*: somebody was lost, left or came
 somebody new can be admitted; the agents stop their workers and enter ``next_rendezvous`` again.
 
 :func:`decide` is called by whoever leads, whenever something has changed or the time it named has
-come. It is a function of a :class:`View` and a time alone, so that every leader decides the same.
-All times in a view are seconds on the leader's own monotonic clock; clocks of different machines
-are never compared.
+come. It is a function of a :class:`~rdzv_client.view.View` and a time alone, so that every leader
+decides the same. Clocks of different machines are never compared.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Final
 
 from rdzv_client import membership, wire
-
-# --- what the leader sees ----------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Timing:
-    """How long a leader waits for what, in seconds.
-
-    Attributes:
-        lease_ttl_s: A member that shows no life for so long is lost.
-        last_call_s: How long a round with enough members waits for more that may come.
-        admission_window_s: How long newcomers gather before a standing round is broken for them.
-        agreement_s: How long a proposed member may stay silent before it is left out.
-        stop_grace_s: Beyond its own stop time-out, how long a member may take to come back.
-    """
-
-    lease_ttl_s: float = 5.0
-    last_call_s: float = 30.0
-    admission_window_s: float = 3.0
-    agreement_s: float = 15.0
-    stop_grace_s: float = 5.0
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A live member as the leader sees it; ``since`` is when it last became busy or free."""
-
-    member: wire.Member
-    since: float
-
-
-@dataclass(frozen=True)
-class View:
-    """One leader's snapshot of a run.
-
-    Attributes:
-        me: The member that looks.
-        members: All live members, the oldest record first.
-        round: The round record, if there is one.
-        ranks: Member id to rank record, of the round record's proposal and leader.
-        last_ranks: Member id to rank in the last round that was formed.
-        settings: What the operator wants, if there is one.
-        gone: Pod UIDs that the operator has declared gone.
-        left: Member id to how it left.
-        round_since: When the round record took its present phase.
-        contact_since: Since when the store has been heard without interruption.
-        silent: Members that did not agree to an earlier proposal in time.
-        timing: How long to wait for what.
-    """
-
-    me: str
-    members: tuple[Seen, ...] = ()
-    round: wire.Round | None = None
-    ranks: Mapping[str, wire.Rank] = field(default_factory=dict)
-    last_ranks: Mapping[str, wire.Rank] = field(default_factory=dict)
-    settings: wire.Settings | None = None
-    gone: Mapping[str, wire.Gone] = field(default_factory=dict)
-    left: Mapping[str, wire.Left] = field(default_factory=dict)
-    round_since: float = 0.0
-    contact_since: float = 0.0
-    silent: frozenset[str] = frozenset()
-    timing: Timing = Timing()
-
-    @cached_property
-    def live(self) -> dict[str, wire.Member]:
-        return {seen.member.id: seen.member for seen in self.members}
-
-    @cached_property
-    def phase(self) -> str:
-        return self.round.phase if self.round else "none"
-
-    @cached_property
-    def finished(self) -> frozenset[str]:
-        """Members whose workers have all ended with success, here or already gone."""
-        here = {member.id for member in self.live.values() if member.finished}
-        return frozenset(here | {i for i, left in self.left.items() if left.cause == "finished"})
-
-    @cached_property
-    def busy(self) -> tuple[Seen, ...]:
-        """Members at work in the last round, or still stopping their workers after it."""
-        return tuple(seen for seen in self.members if is_busy(seen.member, self.round))
-
-    @cached_property
-    def ready(self) -> tuple[Seen, ...]:
-        """Members that wait inside ``next_rendezvous`` and can be in the next round."""
-        return tuple(
-            seen
-            for seen in self.members
-            if not seen.member.finished
-            and not is_busy(seen.member, self.round)
-            and seen.member.id not in self.silent
-        )
-
-    @cached_property
-    def lost(self) -> tuple[wire.Rank, ...]:
-        """Members of the last round that are neither alive nor finished, in rank order."""
-        lost = (r for i, r in self.last_ranks.items() if i not in self.live)
-        return tuple(sorted((r for r in lost if r.id not in self.finished), key=lambda r: r.rank))
-
-    @property
-    def max_nodes(self) -> int:
-        return self._bounds[1]
-
-    @property
-    def min_nodes(self) -> int:
-        """Least members of the next round; those that finished need not be replaced."""
-        finished = sum(1 for member in self.last_ranks if member in self.finished)
-        return max(1, self._bounds[0] - finished)
-
-    @property
-    def _bounds(self) -> tuple[int, int]:
-        if self.settings:
-            return self.settings.min_nodes, self.settings.max_nodes
-        first = self.members[0].member
-        return first.min_nodes, first.max_nodes
-
-    @property
-    def expected_nodes(self) -> int | None:
-        """How many members should be there within seconds, at most the maximum."""
-        if self.settings is None or self.settings.expected_nodes is None:
-            return None
-        return min(self.settings.expected_nodes, self.max_nodes)
-
-
-def is_busy(member: wire.Member, round_: wire.Round | None) -> bool:
-    """Whether the member is at work in the last round, or still stopping its workers after it."""
-    return round_ is not None and round_.formed == member.acked != 0 and not member.finished
-
+from rdzv_client.view import View, is_busy
 
 # --- verdicts ----------------------------------------------------------------------------------
 

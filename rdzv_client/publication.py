@@ -11,6 +11,7 @@ from typing import Final
 
 from rdzv_client import participation, protocol, wire
 from rdzv_client.replica import Replica
+from rdzv_client.view import View
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def restoration(known: Known | None, replica: Replica) -> Restoration | None:
 
 def publish(
     verdict: protocol.Propose | protocol.Complete | protocol.Break | protocol.Close,
-    view: protocol.View,
+    view: View,
     proposal: int,
     formation_s: float,
 ) -> Publication:
@@ -105,7 +106,7 @@ def publish(
     return Publication(replace(last, phase="closed", cause="closed", reason=verdict.reason))
 
 
-def _proposal(verdict: protocol.Propose, view: protocol.View, proposal: int) -> Publication:
+def _proposal(verdict: protocol.Propose, view: View, proposal: int) -> Publication:
     ranks = tuple(
         wire.Rank(
             proposal=proposal,
@@ -138,7 +139,7 @@ def _proposal(verdict: protocol.Propose, view: protocol.View, proposal: int) -> 
 NONCE_BITS: Final = 20
 
 
-def next_proposal(view: protocol.View, last_tried: int, nonce: int) -> int:
+def next_proposal(view: View, last_tried: int, nonce: int) -> int:
     """Return a proposal number that nobody has used, above all that are known.
 
     Args:

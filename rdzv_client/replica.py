@@ -10,7 +10,8 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rdzv_client import participation, protocol, wire
+from rdzv_client import participation, wire
+from rdzv_client.view import Seen, Timing, View, is_busy
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class Replica:
         timing: How long a leader waits for what.
     """
 
-    def __init__(self, keys: wire.Keys, me: str, timing: protocol.Timing) -> None:
+    def __init__(self, keys: wire.Keys, me: str, timing: Timing) -> None:
         self.keys = keys
         self.me = me
         self.timing = timing
@@ -172,7 +173,7 @@ class Replica:
             return None
         return min(self._members.values(), key=lambda entry: entry[0])[1].id
 
-    def view(self, now: float, contact_since: float) -> protocol.View:
+    def view(self, now: float, contact_since: float) -> View:
         """Return the snapshot that a leader decides on.
 
         Args:
@@ -180,7 +181,7 @@ class Replica:
             contact_since: Since when the store has been heard without interruption.
         """
         self._note_last_ranks()
-        return protocol.View(
+        return View(
             me=self.me,
             members=self._seen(now),
             round=self.round,
@@ -202,15 +203,15 @@ class Replica:
         first = min((since for _, since in self._since.values()), default=now)
         return now - first
 
-    def _seen(self, now: float) -> tuple[protocol.Seen, ...]:
+    def _seen(self, now: float) -> tuple[Seen, ...]:
         ordered = sorted(self._members.values(), key=lambda entry: entry[0])
         since = {}
         for _, member in ordered:
-            busy = protocol.is_busy(member, self.round)
+            busy = is_busy(member, self.round)
             known = self._since.get(member.id)
             since[member.id] = known if known and known[0] == busy else (busy, now)
         self._since = since
-        return tuple(protocol.Seen(member, since[member.id][1]) for _, member in ordered)
+        return tuple(Seen(member, since[member.id][1]) for _, member in ordered)
 
     def _placed(self) -> dict[str, wire.Rank]:
         if self.round is None:

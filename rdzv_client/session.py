@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from rdzv_client import protocol, publication, wire
 from rdzv_client.backends import Backend, Evicted, StoreUnavailable
 from rdzv_client.replica import Contact, Record, Replica
+from rdzv_client.view import Timing
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class Session:
     """
 
     def __init__(
-        self, backend: Backend, keys: wire.Keys, record: wire.Member, timing: protocol.Timing
+        self, backend: Backend, keys: wire.Keys, record: wire.Member, timing: Timing
     ) -> None:
         self.backend, self.timing = backend, timing
         self.evicted: str | None = None

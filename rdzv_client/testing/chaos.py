@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rdzv_client import protocol
 from rdzv_client.testing.cluster import Cluster
 from rdzv_client.testing.member import SimulatedMember
+from rdzv_client.view import Timing
 
 STORM_S = 90.0
 CALM_S = 180.0
@@ -27,7 +27,7 @@ class Schedule:
             max_nodes=3 + seed % 4,
             delay_s=(0.0005, 0.002) if seed % 2 else (0.001, 1.5),
             loss=(0.0, 0.05, 0.3)[seed % 3],
-            timing=protocol.Timing(last_call_s=10.0),
+            timing=Timing(last_call_s=10.0),
         )
         self.random = self.cluster.random
         self._slots = 0

@@ -13,10 +13,11 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from rdzv_client import protocol, wire
+from rdzv_client import wire
 from rdzv_client.testing.member import SimulatedMember
 from rdzv_client.testing.promises import Promises
 from rdzv_client.testing.store import Change, Store, Write
+from rdzv_client.view import Timing
 
 RUN = wire.Keys("run")
 
@@ -40,13 +41,13 @@ class Cluster:
         max_nodes: int = 4,
         delay_s: tuple[float, float] = (0.0005, 0.002),
         loss: float = 0.0,
-        timing: protocol.Timing | None = None,
+        timing: Timing | None = None,
     ) -> None:
         self.random = random.Random(seed)  # noqa: S311 - a schedule, not a secret
         self.now = 0.0
         self.min_nodes, self.max_nodes = min_nodes, max_nodes
         self.delay_s, self.loss = delay_s, loss
-        self.timing = timing or protocol.Timing()
+        self.timing = timing or Timing()
         self.store = Store()
         self.members: dict[str, SimulatedMember] = {}
         self.promises = Promises(self)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rdzv_client import participation, protocol, publication, wire
 from rdzv_client.replica import Contact, Replica
 from rdzv_client.testing.store import Change, Write
+from rdzv_client.view import View
 
 if TYPE_CHECKING:
     from rdzv_client.testing.cluster import Cluster
@@ -294,7 +295,7 @@ class SimulatedMember:
     def _publish(
         self,
         verdict: protocol.Propose | protocol.Complete | protocol.Break | protocol.Close,
-        view: protocol.View,
+        view: View,
     ) -> None:
         nonce = self.cluster.random.getrandbits(publication.NONCE_BITS)
         self._last_proposal = publication.next_proposal(view, self._last_proposal, nonce)
