@@ -13,16 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from elasticjob_operator import api
-from elasticjob_operator.observed import (
-    Container,
-    FormedRound,
-    Observed,
-    StorePod,
-    StoreView,
-    Trouble,
-    WorkerPod,
-    run_id,
-)
+from elasticjob_operator.observed import FormedRound, Observed, StoreView, run_id
+from elasticjob_operator.pod_facts import Container, StorePod, Trouble, WorkerPod
 from rdzv_client import wire
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

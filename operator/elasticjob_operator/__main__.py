@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -14,6 +15,7 @@ import kopf
 from kopf._core.engines.peering import Identity
 
 from elasticjob_operator import api, cluster, crd, handlers, logs, settings
+from elasticjob_operator.execution import Executor
 from elasticjob_operator.reconcile import Reconciler
 from elasticjob_operator.rounds import Rounds
 from elasticjob_operator.workqueue import WorkQueue
@@ -101,7 +103,8 @@ async def _until_served(the_cluster: cluster.Cluster) -> None:
 async def _serve(the_cluster: cluster.Cluster, stores: Rounds, chosen: settings.Settings) -> None:
     queue, indices, stop = WorkQueue(), handlers.Indices(), asyncio.Event()
     registry = handlers.register(queue, stores, indices)
-    reconciler = Reconciler(the_cluster, stores, indices, chosen, queue.add)
+    executor = Executor(the_cluster, stores, queue.add)
+    reconciler = Reconciler(the_cluster, stores, indices, executor, chosen)
     work = asyncio.create_task(queue.run(reconciler.reconcile, chosen.workers))
     # An operator that watches but does not work would look healthy.
     work.add_done_callback(lambda _: stop.set())
@@ -120,8 +123,10 @@ async def _serve(the_cluster: cluster.Cluster, stores: Rounds, chosen: settings.
             stop_flag=stop,
         )
     finally:
-        work.cancel()
-        await asyncio.gather(work, return_exceptions=True)
+        if not work.done():
+            work.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from elasticjob_operator import api, endings
-from elasticjob_operator.observed import Observed, WorkerPod
+from elasticjob_operator.observed import Observed
+from elasticjob_operator.pod_facts import WorkerPod
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from elasticjob_operator.api import Condition
-from elasticjob_operator.observed import stamp
+from elasticjob_operator.timestamps import stamp
 
 RENDEZVOUS_READY = "RendezvousReady"
 READY = "Ready"

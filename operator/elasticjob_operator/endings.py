@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from elasticjob_operator.observed import CANNOT_START, WorkerPod
+from elasticjob_operator.pod_facts import CANNOT_START, WorkerPod
 
 SIGKILL_CODE: Final = 128 + 9
 SIGTERM_CODE: Final = 128 + 15

@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import Any, Literal
 
 from elasticjob_operator import api, conditions, history
-from elasticjob_operator.observed import stamp
 from elasticjob_operator.plan import Plan
 from elasticjob_operator.report import Outcome
+from elasticjob_operator.timestamps import stamp
 
 COMPONENT = "elasticjob-operator"
 NAMED_PODS = 4

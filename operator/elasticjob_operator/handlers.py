@@ -12,8 +12,8 @@ from typing import Any
 
 import kopf
 
-from elasticjob_operator import api, endings, labels, observed
-from elasticjob_operator.observed import StorePod, WorkerPod
+from elasticjob_operator import api, endings, labels, pod_facts
+from elasticjob_operator.pod_facts import StorePod, WorkerPod
 from elasticjob_operator.rounds import Rounds
 from elasticjob_operator.workqueue import Key, WorkQueue
 
@@ -64,7 +64,6 @@ def _register_settings(registry: kopf.OperatorRegistry, indices: Indices) -> Non
         settings.posting.enabled = False
         settings.scanning.disabled = True
         settings.watching.label_selectors["pods"] = labels.JOB
-        settings.watching.server_timeout = 300
         settings.watching.connect_timeout = 10
         settings.networking.request_timeout = 60
         # kopf passes each index under the name of its function.
@@ -95,12 +94,12 @@ def jobs(body: kopf.Body, **_: Any) -> dict[Any, Any]:
 
 def workers(body: kopf.Body, **_: Any) -> dict[Any, WorkerPod]:
     """Index worker pods by the key of their job."""
-    return {_job_of(body): observed.worker_pod(body)}
+    return {_job_of(body): pod_facts.worker_pod(body)}
 
 
 def store_pods(body: kopf.Body, **_: Any) -> dict[Any, StorePod]:
     """Index store pods by the key of their job."""
-    return {_job_of(body): observed.store_pod(body)}
+    return {_job_of(body): pod_facts.store_pod(body)}
 
 
 def _register_events(registry: kopf.OperatorRegistry, queue: WorkQueue, stores: Rounds) -> None:
@@ -110,7 +109,7 @@ def _register_events(registry: kopf.OperatorRegistry, queue: WorkQueue, stores: 
 
     @kopf.on.event("pods", labels=WORKERS, registry=registry)
     async def worker_changed(event: kopf.RawEvent, body: kopf.Body, **_: Any) -> None:
-        pod = observed.worker_pod(body)
+        pod = pod_facts.worker_pod(body)
         queue.add(_job_of(body))
         deleted = event["type"] == "DELETED" and not pod.succeeded
         if (pod.gone or deleted) and (link := stores.link(pod.job_uid)):
@@ -119,7 +118,7 @@ def _register_events(registry: kopf.OperatorRegistry, queue: WorkQueue, stores: 
 
     @kopf.on.event("pods", labels=STORES, registry=registry)
     def store_changed(body: kopf.Body, **_: Any) -> None:
-        pod = observed.store_pod(body)
+        pod = pod_facts.store_pod(body)
         queue.add(_job_of(body))
         if pod.ready and (link := stores.link(pod.job_uid)):
             link.retry_now()

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Literal
 
 from elasticjob_operator import api, provision
-from elasticjob_operator.observed import FormedRound, Observed, StoreView, run_id, stamp
+from elasticjob_operator.observed import FormedRound, Observed, StoreView, run_id
+from elasticjob_operator.timestamps import stamp
 from rdzv_client import wire
 
 State = Literal["Unknown", "Waiting", "Forming", "Formed", "Broken", "Closed"]

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from elasticjob_operator import actions, api, book, endings, history, pods, policies, provision
-from elasticjob_operator.observed import FormedRound, Observed, instant, stamp
+from elasticjob_operator.observed import FormedRound, Observed
 from elasticjob_operator.policies import Facts, over, scale
 from elasticjob_operator.settings import Settings
+from elasticjob_operator.timestamps import instant, stamp
 from rdzv_client import wire
 
 CLOSING_GRACE_S = 10.0

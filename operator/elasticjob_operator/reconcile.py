@@ -1,35 +1,33 @@
 """One job, looked after once: observe, plan, apply, report.
 
-Nothing is remembered here that could not be found out again: the status last written, the pods
-just made, what was provisioned. They only save asking.
+Nothing is remembered here that could not be found out again: see
+:class:`elasticjob_operator.execution.Memory`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import dataclasses
+import contextlib
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from time import monotonic
 from typing import Final, Protocol
 
 from elasticjob_operator import (
-    actions,
     api,
     book,
     cluster,
-    endings,
     events,
-    observed,
     plan,
-    provision,
+    pod_facts,
     report,
     rounds,
 )
-from elasticjob_operator.observed import Observed, StorePod, StoreView, WorkerPod
+from elasticjob_operator.execution import Effects, Executor, Memory
+from elasticjob_operator.gateway import StoreError
+from elasticjob_operator.observed import Observed, StoreView
+from elasticjob_operator.pod_facts import StorePod, WorkerPod
 from elasticjob_operator.settings import Settings
 from elasticjob_operator.workqueue import Key, Retry
 
@@ -38,8 +36,6 @@ log = logging.getLogger(__name__)
 FIRST_CONTACT_S: Final = 1.0
 WATCH_LAG_S: Final = 5.0
 """How long the watch may take to tell of a pod that was just made, before it is asked for."""
-PROVISION_AGAIN_S: Final = 15.0
-PARALLEL_CREATES: Final = 32
 
 
 class Sight(Protocol):
@@ -55,18 +51,6 @@ class Sight(Protocol):
         """Return the store pods of this job's name."""
 
 
-@dataclass
-class Memory:
-    """What saves asking about one job."""
-
-    uid: str
-    status: api.ElasticJobStatus | None = None
-    fresh: dict[str, tuple[WorkerPod, float]] = field(default_factory=dict)
-    provisioned: tuple[actions.Manifest, ...] = ()
-    provisioned_at: float = -PROVISION_AGAIN_S
-    store_host: str = ""
-
-
 class Reconciler:
     """Looks after jobs."""
 
@@ -75,14 +59,14 @@ class Reconciler:
         the_cluster: cluster.Cluster,
         stores: rounds.Rounds,
         sight: Sight,
+        executor: Executor,
         settings: Settings,
-        dirty: Callable[[Key], None],
     ) -> None:
         self._cluster = the_cluster
         self._stores = stores
         self._sight = sight
+        self._executor = executor
         self._settings = settings
-        self._dirty = dirty
         self._memories: dict[Key, Memory] = {}
 
     async def reconcile(self, key: Key) -> float | None:
@@ -94,7 +78,7 @@ class Reconciler:
         body = self._sight.job(key)
         memory = self._memories.get(key)
         if memory and (body is None or body["metadata"]["uid"] != memory.uid):
-            self._forget(key)
+            await self._forget(key)
         if body is None or body["metadata"].get("deletionTimestamp"):
             return None
         memory = self._memories.setdefault(key, Memory(body["metadata"]["uid"]))
@@ -115,8 +99,8 @@ class Reconciler:
         await self._tell(decided, effects.outcome, memory)
         if decided.over and not decided.actions and decided.after_s is None:
             self._stores.unfollow(memory.uid)
-        if effects.problem or effects.outcome.refusal:
-            raise Retry(effects.problem or effects.outcome.refusal)
+        if effects.problem or effects.refusal:
+            raise Retry(effects.problem or effects.refusal)
         return decided.after_s
 
     async def _plan_and_apply(
@@ -124,10 +108,15 @@ class Reconciler:
     ) -> tuple[plan.Plan, Effects]:
         seen = await self._observe(key, body, memory)
         decided = plan.plan(seen, self._settings)
-        return decided, await self._apply(key, decided, memory)
+        return decided, await self._executor.carry_out(key, decided, memory)
 
-    def _forget(self, key: Key) -> None:
+    async def _forget(self, key: Key) -> None:
+        """The job is no more; what it had in a store that is not its own goes, too."""
         memory = self._memories.pop(key)
+        link = self._stores.link(memory.uid)
+        if link and memory.borrowed_store:
+            with contextlib.suppress(StoreError):
+                await link.empty()
         self._stores.unfollow(memory.uid)
 
     # --- observe ---
@@ -143,7 +132,7 @@ class Reconciler:
         return Observed(
             now=datetime.now(timezone.utc),
             job=job,
-            pods=tuple(observed.by_age(pods)),
+            pods=tuple(pod_facts.by_age(pods)),
             store_pod=next((p for p in self._sight.store(key) if p.job_uid == memory.uid), None),
             store=link.view if link else StoreView(),
         )
@@ -162,121 +151,9 @@ class Reconciler:
         pods = [*pods, *(pod for pod, _ in memory.fresh.values())]
         for name in book.missing(job, pods):
             body = await self._cluster.get("v1", "Pod", job.metadata.namespace, name)
-            if body and observed.owner_uid(body["metadata"]) == memory.uid:
-                pods.append(observed.worker_pod(body))
+            if body and pod_facts.owner_uid(body["metadata"]) == memory.uid:
+                pods.append(pod_facts.worker_pod(body))
         return pods
-
-    # --- apply ---
-
-    async def _apply(self, key: Key, decided: plan.Plan, memory: Memory) -> Effects:
-        job, effects = decided.facts.observed.job, Effects()
-        creations = [step for step in decided.actions if isinstance(step, actions.CreatePod)]
-        try:
-            for step in decided.actions:
-                if not isinstance(step, actions.CreatePod):
-                    await self._do(key, job, step, memory, effects)
-            await self._create_all(job, creations, memory, effects)
-        except cluster.Refused as error:
-            effects.refusal = str(error)
-        except (cluster.Unavailable, rounds.StoreError) as error:
-            effects.problem = str(error)
-        return effects
-
-    async def _do(
-        self, key: Key, job: api.ElasticJob, step: actions.Action, memory: Memory, effects: Effects
-    ) -> None:
-        namespace = job.metadata.namespace
-        link = self._stores.link(memory.uid)
-        match step:
-            case actions.Provision(manifests):
-                await self._provision(manifests, memory)
-                self._follow(key, job, memory)
-            case actions.FollowStore():
-                self._follow(key, job, memory)
-            case actions.DeletePod(name, uid, reason):
-                await self._cluster.delete("v1", "Pod", namespace, name, uid)
-                effects.deleted.append(report.Deleted(name, reason))
-            case actions.RemoveStore(name):
-                await self._cluster.delete("v1", "Service", namespace, name)
-                await self._cluster.delete("apps/v1", "StatefulSet", namespace, name)
-            case actions.WriteSettings(settings) if link:
-                await link.write_settings(settings)
-            case actions.MarkGone(uid, reason) if link:
-                await link.mark_gone(uid, reason)
-            case actions.ConfirmGone(name, uid) if link:
-                pod = await self._cluster.get("v1", "Pod", namespace, name)
-                if pod is None or pod["metadata"]["uid"] != uid:
-                    await link.mark_gone(uid, f"its pod {endings.VANISHED.message}")
-            case actions.EmptyStore() if link:
-                await link.empty()
-
-    async def _provision(self, manifests: tuple[actions.Manifest, ...], memory: Memory) -> None:
-        link = self._stores.link(memory.uid)
-        again_s = plan.RESYNC_S if link and link.view.reachable else PROVISION_AGAIN_S
-        fresh = monotonic() - memory.provisioned_at < again_s
-        if memory.provisioned == manifests and fresh:
-            return
-        for manifest in manifests:
-            made = await self._ensure(manifest, memory.uid)
-            if made["kind"] == "Service":
-                memory.store_host = made["spec"].get("clusterIP") or ""
-        memory.provisioned, memory.provisioned_at = manifests, monotonic()
-
-    async def _ensure(self, manifest: actions.Manifest, uid: str) -> cluster.Manifest:
-        """Make the object, or bring it up to date; never take over one that is not this job's."""
-        try:
-            return await self._cluster.create(manifest)
-        except cluster.Refused as error:
-            if error.reason != "AlreadyExists":
-                raise
-        kind, metadata = manifest["kind"], manifest["metadata"]
-        namespace, name = metadata["namespace"], metadata["name"]
-        there = await self._cluster.get(manifest["apiVersion"], kind, namespace, name)
-        if there is None or observed.owner_uid(there["metadata"]) != uid:
-            raise _taken(kind, name)
-        return await self._cluster.apply(manifest)
-
-    def _follow(self, key: Key, job: api.ElasticJob, memory: Memory) -> None:
-        urls = provision.store_urls(job, memory.store_host)
-        since = job.status.rendezvous.revision
-        self._stores.follow(memory.uid, urls, observed.run_id(job), since, lambda: self._dirty(key))
-
-    async def _create_all(
-        self,
-        job: api.ElasticJob,
-        steps: Sequence[actions.CreatePod],
-        memory: Memory,
-        effects: Effects,
-    ) -> None:
-        """Create pods, many at a time.
-
-        Raises:
-            ClusterError: some of them were not created; those that were are in ``effects``.
-        """
-        slots = asyncio.Semaphore(PARALLEL_CREATES)
-
-        async def create(step: actions.CreatePod) -> None:
-            async with slots:
-                pod = await self._create(job, step)
-            memory.fresh[pod.name] = (pod, monotonic())
-            effects.created.append(report.Created(pod.name, step.index, step.attempt))
-
-        results = await asyncio.gather(*map(create, steps), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-
-    async def _create(self, job: api.ElasticJob, step: actions.CreatePod) -> WorkerPod:
-        try:
-            return observed.worker_pod(await self._cluster.create(step.manifest))
-        except cluster.Refused as error:
-            if error.reason != "AlreadyExists":
-                raise
-        namespace, uid = job.metadata.namespace, job.metadata.uid
-        pod = await self._cluster.get("v1", "Pod", namespace, step.name)
-        if pod and observed.owner_uid(pod["metadata"]) == uid:
-            return observed.worker_pod(pod)
-        raise _taken("Pod", step.name)
 
     # --- report ---
 
@@ -301,31 +178,3 @@ class Reconciler:
             await self._cluster.create(events.manifest(event, job, now, suffix))
         except cluster.ClusterError as error:
             log.warning("%s: the event %s was not posted: %s", where, event.reason, error)
-
-
-def _taken(kind: str, name: str) -> cluster.Refused:
-    words = f"the {kind} {name} is there already and is not this job's; waiting for it to go"
-    return cluster.Refused(409, "AlreadyExists", words)
-
-
-@dataclass
-class Effects:
-    """What came of a plan's actions so far."""
-
-    created: list[report.Created] = field(default_factory=list)
-    deleted: list[report.Deleted] = field(default_factory=list)
-    refusal: str = ""
-    problem: str = ""
-
-    @property
-    def outcome(self) -> report.Outcome:
-        created = sorted(self.created, key=lambda pod: pod.index)
-        return report.Outcome(tuple(created), tuple(self.deleted), self.refusal)
-
-    def and_then(self, later: Effects) -> Effects:
-        """Return both together; what was in the way before is in the way no longer."""
-        return dataclasses.replace(
-            later,
-            created=[*self.created, *later.created],
-            deleted=[*self.deleted, *later.deleted],
-        )

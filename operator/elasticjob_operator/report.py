@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from elasticjob_operator import api, book, conditions, history, labels, policies
-from elasticjob_operator.observed import stamp
 from elasticjob_operator.plan import Plan
 from elasticjob_operator.policies import Facts, over, waiting
 from elasticjob_operator.policies.waiting import Waiting
+from elasticjob_operator.timestamps import stamp
 
 GOES_ON = {"Formed", "Unknown", "Closed"}
 """The last round goes on: also while the store does not answer, and while its pods are ending."""
@@ -49,13 +49,13 @@ def status(plan: Plan, outcome: Outcome) -> api.ElasticJobStatus:
     now, told = stamp(observed.now), observed.status
     return told.model_copy(
         update={
-            **_counts(facts, len(outcome.created)),
+            **_counts(plan, len(outcome.created)),
             "observed_generation": observed.job.metadata.generation,
             "phase": phase(facts, plan.over),
             "selector": labels.selector(observed.job.metadata.name, labels.WORKER),
             "start_time": told.start_time or now,
             "completion_time": (told.completion_time or now) if plan.over else None,
-            "rendezvous": facts.rendezvous,
+            "rendezvous": _rendezvous(plan),
             "restarts": facts.restarts,
             "last_failure": facts.last_failure,
             "attempts": attempts,
@@ -86,11 +86,19 @@ def phase(facts: Facts, end: over.Over | None) -> api.Phase:
     return "Starting" if any(pod.running for pod in facts.observed.pods) else "Pending"
 
 
-def _counts(facts: Facts, created: int) -> dict[str, object]:
+def _rendezvous(plan: Plan) -> api.RendezvousStatus:
+    """What is told of a job that is over does not depend on whether its store is still there."""
+    told = plan.facts.rendezvous
+    return told.model_copy(update={"state": "Closed", "waiting": 0}) if plan.over else told
+
+
+def _counts(plan: Plan, created: int) -> dict[str, object]:
+    facts = plan.facts
     pods, told = facts.observed.pods, facts.rendezvous
     live = {pod.name for pod in pods if not pod.ended and not pod.deleting}
     missing = history.last_members(facts.observed.store, told) - live
-    ready = told.workers - len(missing) if told.state in GOES_ON else 0
+    goes_on = told.state in GOES_ON and not plan.over
+    ready = told.workers - len(missing) if goes_on else 0
     return {
         "replicas": len(live) + created,
         "ready": ready,

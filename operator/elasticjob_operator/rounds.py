@@ -10,30 +10,24 @@ import asyncio
 import contextlib
 import logging
 import random
-import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timezone
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import aiohttp
 
+from elasticjob_operator import gateway
+from elasticjob_operator.gateway import Gateway, StoreError
 from elasticjob_operator.mirror import Mirror, formed_round
 from elasticjob_operator.observed import FormedRound, StoreView
 from rdzv_client import wire
-from rdzv_client.etcdv3 import answers, errors, messages, requests
+from rdzv_client.etcdv3 import messages, requests
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
-REQUEST_TIMEOUT_S: Final = 5.0
 RETRY_FIRST_S: Final = 0.1
 RETRY_MAX_S: Final = 3.0
-MESSAGE_BYTES: Final = 64 * 1024 * 1024
 PAST_ROUNDS: Final = 256
-
-
-class StoreError(Exception):
-    """The store did not do what it was asked to; the text says why."""
 
 
 class Rounds:
@@ -60,8 +54,8 @@ class Rounds:
             return link
         self.unfollow(uid)
         if self._session is None:
-            self._session = _session()
-        link = self._links[uid] = Link(self._session, urls, run_id, since, changed)
+            self._session = gateway.session()
+        link = self._links[uid] = Link(Gateway(self._session, urls), run_id, since, changed)
         return link
 
     def link(self, uid: str) -> Link | None:
@@ -86,14 +80,12 @@ class Link:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
-        urls: Sequence[str],
+        store: Gateway,
         run_id: str,
         since: int,
         changed: Callable[[], None],
     ) -> None:
-        self._session = session
-        self._urls = tuple(urls)
+        self._store = store
         self._run_id = run_id
         self._since = since
         self._changed = changed
@@ -106,7 +98,7 @@ class Link:
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"store {run_id}")
 
     def is_for(self, urls: Sequence[str], run_id: str) -> bool:
-        return (self._urls, self._run_id) == (tuple(urls), run_id)
+        return (self._store.urls, self._run_id) == (tuple(urls), run_id)
 
     def stop(self) -> None:
         self._task.cancel()
@@ -164,7 +156,7 @@ class Link:
             log.info("%s: took the pod with UID %s out: %s", self._run_id, uid, reason)
 
     async def _txn(self, operations: Sequence[messages.Op]) -> None:
-        await self._call(requests.txn_request([], operations, []))
+        await self._store.call(requests.txn_request([], operations, []))
 
     # --- what the operator hears ---
 
@@ -196,28 +188,27 @@ class Link:
     async def _listen(self) -> AsyncIterator[None]:
         """List all, then follow every change; yields whenever the mirror is up to date."""
         keys = self._mirror.keys
-        listing = await self._call(requests.range_request(messages.get_prefix(keys.prefix)))
+        listing = await self._store.call(requests.range_request(messages.get_prefix(keys.prefix)))
         await self._list(listing)
         await self._flush()
         watch = requests.watch_create(
             1, messages.prefix(keys.prefix), listing.revision + 1, prev_kv=False
         )
-        async with self._open(requests.WATCH_PATH, watch) as lines:
-            async for line in lines:
-                batch = _read(answers.watch_batch, line)
+        async with self._store.watch(watch) as batches:
+            async for batch in batches:
                 if batch.canceled:
                     raise StoreError(f"the watch was cancelled: {batch.cancel_reason}")
                 self._mirror.update(batch.events, batch.revision, _now())
                 yield
 
     async def _list(self, listing: messages.RangeResult) -> None:
+        self._since = max(self._since, self._mirror.revision)
         if listing.revision < self._since:
             self._since = 0  # an emptied store, or another one
         keys = self._mirror.keys
         past = await self._past_rounds() if any(kv.key == keys.round for kv in listing.kvs) else []
         self._mirror.reset(listing.kvs, listing.revision, _now())
         self._mirror.insert_past(past)
-        self._since = listing.revision
 
     async def _past_rounds(self) -> list[FormedRound]:
         """Walk back through the versions of the round record to the last one that was seen."""
@@ -238,85 +229,7 @@ class Link:
 
     async def _at(self, where: messages.KeyRange, revision: int) -> Sequence[messages.KeyValue]:
         request = requests.range_request(messages.Get(where, revision=revision))
-        return (await self._call(request)).kvs
-
-    # --- HTTP ---
-
-    async def _call(self, request: requests.Request[T]) -> T:
-        """Ask one endpoint after the other until one answers."""
-        problem = "no endpoint is known"
-        timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
-        for url in self._urls:
-            try:
-                async with self._session.post(
-                    url + request.path, data=request.body, timeout=timeout
-                ) as response:
-                    return request.answer(response.status, await response.read())
-            except errors.ServerUnavailable as error:
-                problem = str(error)
-            except errors.EtcdError as error:
-                raise StoreError(str(error)) from error
-            except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-                problem = f"{url}: {_words(error)}"
-        raise StoreError(problem)
-
-    @contextlib.asynccontextmanager
-    async def _open(self, path: str, body: bytes) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Open a stream on the first endpoint that gives one."""
-        problem = "no endpoint is known"
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_TIMEOUT_S)
-        for url in self._urls:
-            try:
-                response = await self._session.post(url + path, data=body, timeout=timeout)
-            except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-                problem = f"{url}: {_words(error)}"
-                continue
-            async with response:
-                if response.status != 200:
-                    raise StoreError(str(answers.unexpected_status(response.status, b"")))
-                yield _lines(response)
-            return
-        raise StoreError(problem)
-
-
-# --- small parts -------------------------------------------------------------------------------
-
-
-def _session() -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
-    return aiohttp.ClientSession(connector=connector)
-
-
-def _socket(address: Any) -> socket.socket:
-    """Return a socket on which the kernel notices within 11 s that the other side is gone."""
-    family, kind, protocol, _, _ = address
-    connection = socket.socket(family, kind, protocol)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 2), ("TCP_KEEPCNT", 3)):
-        if hasattr(socket, option):
-            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-    return connection
-
-
-async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    buffer = b""
-    try:
-        async for chunk in response.content.iter_any():
-            *lines, buffer = (buffer + chunk).split(b"\n")
-            for line in lines:
-                yield line
-            if len(buffer) > MESSAGE_BYTES:
-                raise StoreError(f"a watch message of more than {MESSAGE_BYTES} bytes")
-    except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-        raise StoreError(f"the watch was cut: {_words(error)}") from error
-    raise StoreError("the watch ended")
-
-
-def _read(parse: Callable[[bytes], T], line: bytes) -> T:
-    try:
-        return parse(line)
-    except errors.EtcdError as error:
-        raise StoreError(str(error)) from error
+        return (await self._store.call(request)).kvs
 
 
 def _decoded(
@@ -332,7 +245,3 @@ def _decoded(
 
 def _now() -> datetime:
     return datetime.now(timezone.utc)
-
-
-def _words(error: BaseException) -> str:
-    return str(error) or type(error).__name__

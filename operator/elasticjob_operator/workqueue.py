@@ -12,6 +12,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
+from elasticjob_operator import backoff
+
 log = logging.getLogger(__name__)
 
 BACKOFF_FIRST_S: Final = 0.5
@@ -95,7 +97,7 @@ class WorkQueue:
 
     def _backoff_s(self, key: Key) -> float:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        return min(BACKOFF_FIRST_S * 2.0 ** (failures - 1), BACKOFF_MAX_S)
+        return backoff.delay_s(BACKOFF_FIRST_S, failures, BACKOFF_MAX_S)
 
     def _stop_timer(self, key: Key) -> None:
         if timer := self._timers.pop(key, None):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -55,26 +56,49 @@ def plane(tmp_path_factory):
         yield plane
 
 
+class Etcd:
+    """A store for rounds, apart from the API server's own."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        self.url = f"http://127.0.0.1:{_free_port()}"
+        self._peer_url = f"http://127.0.0.1:{_free_port()}"
+        self._process = None
+
+    def start(self):
+        command = [
+            str(binaries.ensure(["etcd"])["etcd"]),
+            f"--data-dir={self._folder / 'data'}",
+            f"--listen-client-urls={self.url}",
+            f"--advertise-client-urls={self.url}",
+            f"--listen-peer-urls={self._peer_url}",
+            "--unsafe-no-fsync",
+            "--log-level=error",
+        ]
+        self._process = subprocess.Popen(command)
+        until(lambda: _answers(f"{self.url}/health"), "etcd")
+        return self
+
+    def kill(self, *, lose_data=False):
+        self._process.kill()
+        self._process.wait()
+        if lose_data:
+            shutil.rmtree(self._folder / "data")
+
+
 @pytest.fixture(scope="session")
 def etcd_url(tmp_path_factory):
-    """A store for rounds, apart from the API server's own."""
-    program, url = binaries.ensure(["etcd"])["etcd"], f"http://127.0.0.1:{_free_port()}"
-    command = [
-        str(program),
-        f"--data-dir={tmp_path_factory.mktemp('etcd')}",
-        f"--listen-client-urls={url}",
-        f"--advertise-client-urls={url}",
-        f"--listen-peer-urls=http://127.0.0.1:{_free_port()}",
-        "--unsafe-no-fsync",
-        "--log-level=error",
-    ]
-    process = subprocess.Popen(command)
-    try:
-        until(lambda: _answers(f"{url}/health"), "etcd")
-        yield url
-    finally:
-        process.kill()
-        process.wait()
+    etcd = Etcd(tmp_path_factory.mktemp("etcd")).start()
+    yield etcd.url
+    etcd.kill()
+
+
+@pytest.fixture
+def etcd(tmp_path):
+    """A store of the test's own, to be mistreated."""
+    etcd = Etcd(tmp_path).start()
+    yield etcd
+    etcd.kill()
 
 
 def _free_port():

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from elasticjob_operator import api, book, endings
-from elasticjob_operator.observed import Observed, WorkerPod, by_age
+from elasticjob_operator import api, backoff, book, endings
+from elasticjob_operator.observed import Observed
+from elasticjob_operator.pod_facts import WorkerPod, by_age
 from elasticjob_operator.policies import Facts
 
 FAILED_DELAY_MAX_S = 30.0
@@ -66,9 +67,9 @@ def backoff_s(last: WorkerPod, restarts: api.Restarts, observed: Observed) -> fl
     """
     ending = endings.classify(last)
     if ending.account == "own":
-        delay_s = min(2.0 ** (max(restarts.pod, 1) - 1), FAILED_DELAY_MAX_S)
+        delay_s = backoff.delay_s(1.0, max(restarts.pod, 1), FAILED_DELAY_MAX_S)
     elif last.ended and not last.deleting and last.training.started_at is None:
-        delay_s = min(2.0**last.attempt, REFUSED_DELAY_MAX_S)
+        delay_s = backoff.delay_s(1.0, last.attempt + 1, REFUSED_DELAY_MAX_S)
     else:
         return 0.0
     due = last.ended_at + timedelta(seconds=delay_s)

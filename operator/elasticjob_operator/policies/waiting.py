@@ -6,19 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from elasticjob_operator import history
-from elasticjob_operator.observed import Trouble
+from elasticjob_operator.pod_facts import IMAGE_TROUBLES, Trouble
 from elasticjob_operator.policies import Facts
-
-IMAGE_TROUBLES = frozenset(
-    {
-        "ErrImagePull",
-        "ImagePullBackOff",
-        "InvalidImageName",
-        "ErrImageNeverPull",
-        "ImageInspectError",
-        "RegistryUnavailable",
-    }
-)
 
 
 @dataclass(frozen=True)

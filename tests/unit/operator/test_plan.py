@@ -103,6 +103,13 @@ def test_a_pod_that_failed_by_itself_is_replaced_after_a_growing_delay(failures,
     assert created(told(now).later(delay_s)) == ["digits-1-1"]
 
 
+def test_the_delay_has_a_limit_however_often_it_failed():
+    status = api.ElasticJobStatus(restarts=api.Restarts(pod=100_000, counted=100_000))
+    failed = ended(a_pod(1), 1, finished_at=builders.NOW)
+    now = seen(a_job(max_restarts=1_000_000)).told(status).pods(a_pod(0), failed)
+    assert planned(now).after_s == 30
+
+
 def test_a_pod_that_its_node_refuses_to_run_is_not_made_again_and_again():
     refused = builders.replace(
         a_pod(1, attempt=3),

@@ -5,7 +5,7 @@ import pytest
 from builders import a_job, a_pod, a_round, ended, pending, seen, stuck, unschedulable
 
 from elasticjob_operator import conditions, events, plan, report
-from elasticjob_operator.observed import Container
+from elasticjob_operator.pod_facts import Container
 from elasticjob_operator.settings import Settings
 
 
@@ -181,6 +181,14 @@ def test_training_goes_on_while_the_store_is_away_and_nobody_says_otherwise():
     assert condition(away, "RendezvousReady").status == "False"
     assert condition(away, "Ready").status == "Unknown"
     assert "round 1 goes on without it" in condition(away, "Ready").message
+
+
+def test_what_is_told_of_a_job_that_is_over_stays_when_its_store_is_gone():
+    pods = (*FINISHED, a_pod(2))
+    over = told(seen().pods(*pods).rounds(a_round(1, *FINISHED)))
+    assert (over.rendezvous.state, over.ready) == ("Closed", 0)
+    later = seen().silent_store().store_pod(None).pods(*pods).told(over).later(5)
+    assert told(later) == over
 
 
 # --- numbers -----------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import pytest
 
-from elasticjob_operator import endings, observed
+from elasticjob_operator import endings, pod_facts
 
 
 def body(status=None, *, deleting=False, labels=None, spec=None):
@@ -32,17 +32,17 @@ def ended(code, **more):
 
 
 def ending(status, **more):
-    return endings.classify(observed.worker_pod(body(status, **more)))
+    return endings.classify(pod_facts.worker_pod(body(status, **more)))
 
 
 def test_index_attempt_and_owner_are_read():
-    pod = observed.worker_pod(body())
+    pod = pod_facts.worker_pod(body())
     assert (pod.index, pod.attempt, pod.job_uid) == (1, 2, "job")
 
 
 def test_the_training_containers_exit_decides_and_not_the_pods_phase():
     status = {**ended(0), "phase": "Running"}
-    pod = observed.worker_pod(body(status))
+    pod = pod_facts.worker_pod(body(status))
     assert pod.succeeded
     assert not pod.gone
 
@@ -55,7 +55,7 @@ def test_a_sidecars_exit_means_nothing():
             {"name": "trainer", "state": {"running": {"startedAt": "2026-11-23T12:00:00Z"}}},
         ],
     }
-    assert observed.worker_pod(body(status)).running
+    assert pod_facts.worker_pod(body(status)).running
 
 
 @pytest.mark.parametrize(
@@ -125,17 +125,17 @@ def test_the_scheduler_is_quoted():
             }
         ]
     }
-    assert observed.worker_pod(body(status)).unschedulable == "0/1 nodes"
+    assert pod_facts.worker_pod(body(status)).unschedulable == "0/1 nodes"
 
 
 @pytest.mark.parametrize("where", ["containerStatuses", "initContainerStatuses"])
 def test_a_container_that_cannot_start_is_trouble_in_the_kubelets_words(where):
     waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}
     status = {where: [{"name": "trainer", "image": "t:1", "state": {"waiting": waiting}}]}
-    trouble = observed.worker_pod(body(status)).trouble
-    assert trouble == observed.Trouble("trainer", "t:1", "ImagePullBackOff", waiting["message"])
+    trouble = pod_facts.worker_pod(body(status)).trouble
+    assert trouble == pod_facts.Trouble("trainer", "t:1", "ImagePullBackOff", waiting["message"])
 
 
 def test_a_store_pod_knows_its_job_though_another_object_owns_it():
     pod = {"metadata": {"name": "s", "annotations": {"rdzv.dev/job-uid": "job"}}}
-    assert observed.store_pod(pod).job_uid == "job"
+    assert pod_facts.store_pod(pod).job_uid == "job"

@@ -1,0 +1,210 @@
+"""Carrying out a plan's actions: on the API server, and in the job's store."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Final
+
+from elasticjob_operator import (
+    actions,
+    api,
+    cluster,
+    endings,
+    gateway,
+    observed,
+    pod_facts,
+    provision,
+    report,
+    rounds,
+)
+from elasticjob_operator.plan import RESYNC_S, STORE_AGAIN_S, Plan
+from elasticjob_operator.pod_facts import WorkerPod
+from elasticjob_operator.workqueue import Key
+
+PARALLEL_CREATES: Final = 32
+
+
+@dataclass
+class Memory:
+    """What saves asking about one job; all of it can be found out again.
+
+    Attributes:
+        uid: The job's.
+        status: As it was last written.
+        fresh: Pods that were just made, and when; the watch may not have told of them yet.
+        provisioned: What was made besides the workers, and when.
+        store_host: The address of the store's Service.
+        borrowed_store: Whether the store is not the job's own.
+    """
+
+    uid: str
+    status: api.ElasticJobStatus | None = None
+    fresh: dict[str, tuple[WorkerPod, float]] = field(default_factory=dict)
+    provisioned: tuple[actions.Manifest, ...] = ()
+    provisioned_at: float = -RESYNC_S
+    store_host: str = ""
+    borrowed_store: bool = False
+
+
+@dataclass
+class Effects:
+    """What came of a plan's actions so far.
+
+    Attributes:
+        refusal: What the API server did not take, in its words.
+        problem: What could not be done now, and may be possible in a moment.
+    """
+
+    created: list[report.Created] = field(default_factory=list)
+    deleted: list[report.Deleted] = field(default_factory=list)
+    refusal: str = ""
+    problem: str = ""
+
+    @property
+    def outcome(self) -> report.Outcome:
+        created = sorted(self.created, key=lambda pod: pod.index)
+        return report.Outcome(tuple(created), tuple(self.deleted), self.refusal)
+
+    def and_then(self, later: Effects) -> Effects:
+        """Return both together; what was in the way before is in the way no longer."""
+        return dataclasses.replace(
+            later,
+            created=[*self.created, *later.created],
+            deleted=[*self.deleted, *later.deleted],
+        )
+
+
+class Executor:
+    """Carries out plans, one job at a time each."""
+
+    def __init__(
+        self, the_cluster: cluster.Cluster, stores: rounds.Rounds, dirty: Callable[[Key], None]
+    ) -> None:
+        self._cluster = the_cluster
+        self._stores = stores
+        self._dirty = dirty
+
+    async def carry_out(self, key: Key, decided: Plan, memory: Memory) -> Effects:
+        """Do what was decided, in its order, up to the first thing that cannot be done."""
+        job, effects = decided.facts.observed.job, Effects()
+        creations = [step for step in decided.actions if isinstance(step, actions.CreatePod)]
+        try:
+            for step in decided.actions:
+                if not isinstance(step, actions.CreatePod):
+                    await self._do(key, job, step, memory, effects)
+            await self._create_all(job, creations, memory, effects)
+        except cluster.Refused as error:
+            effects.refusal = str(error)
+        except (cluster.Unavailable, gateway.StoreError) as error:
+            effects.problem = str(error)
+        return effects
+
+    async def _do(
+        self, key: Key, job: api.ElasticJob, step: actions.Action, memory: Memory, effects: Effects
+    ) -> None:
+        namespace = job.metadata.namespace
+        link = self._stores.link(memory.uid)
+        match step:
+            case actions.Provision(manifests):
+                await self._provision(manifests, memory)
+                self._follow(key, job, memory)
+            case actions.FollowStore():
+                self._follow(key, job, memory)
+            case actions.DeletePod(name, uid, reason):
+                await self._cluster.delete("v1", "Pod", namespace, name, uid)
+                effects.deleted.append(report.Deleted(name, reason))
+            case actions.RemoveStore(name):
+                await self._cluster.delete("v1", "Service", namespace, name)
+                await self._cluster.delete("apps/v1", "StatefulSet", namespace, name)
+            case actions.WriteSettings(settings) if link:
+                await link.write_settings(settings)
+            case actions.MarkGone(uid, reason) if link:
+                await link.mark_gone(uid, reason)
+            case actions.ConfirmGone(name, uid) if link:
+                pod = await self._cluster.get("v1", "Pod", namespace, name)
+                if pod is None or pod["metadata"]["uid"] != uid:
+                    await link.mark_gone(uid, f"its pod {endings.VANISHED.message}")
+            case actions.EmptyStore() if link:
+                await link.empty()
+
+    # --- what a job needs besides its workers ---
+
+    async def _provision(self, manifests: tuple[actions.Manifest, ...], memory: Memory) -> None:
+        link = self._stores.link(memory.uid)
+        again_s = RESYNC_S if link and link.view.reachable else STORE_AGAIN_S
+        is_fresh = monotonic() - memory.provisioned_at < again_s
+        if memory.provisioned == manifests and is_fresh:
+            return
+        for manifest in manifests:
+            made = await self._ensure(manifest, memory.uid)
+            if made["kind"] == "Service":
+                memory.store_host = made["spec"].get("clusterIP") or ""
+        memory.provisioned, memory.provisioned_at = manifests, monotonic()
+
+    async def _ensure(self, manifest: actions.Manifest, uid: str) -> cluster.Manifest:
+        """Make the object, or bring it up to date; never take over one that is not this job's."""
+        try:
+            return await self._cluster.create(manifest)
+        except cluster.Refused as error:
+            if error.reason != "AlreadyExists":
+                raise
+        kind, metadata = manifest["kind"], manifest["metadata"]
+        namespace, name = metadata["namespace"], metadata["name"]
+        there = await self._cluster.get(manifest["apiVersion"], kind, namespace, name)
+        if there is None or pod_facts.owner_uid(there["metadata"]) != uid:
+            raise _taken(kind, name)
+        return await self._cluster.apply(manifest)
+
+    def _follow(self, key: Key, job: api.ElasticJob, memory: Memory) -> None:
+        memory.borrowed_store = not provision.has_own_store(job)
+        urls = provision.store_urls(job, memory.store_host)
+        since = job.status.rendezvous.revision
+        self._stores.follow(memory.uid, urls, observed.run_id(job), since, lambda: self._dirty(key))
+
+    # --- workers ---
+
+    async def _create_all(
+        self,
+        job: api.ElasticJob,
+        steps: Sequence[actions.CreatePod],
+        memory: Memory,
+        effects: Effects,
+    ) -> None:
+        """Create pods, many at a time.
+
+        Raises:
+            ClusterError: some of them were not created; those that were are in ``effects``.
+        """
+        slots = asyncio.Semaphore(PARALLEL_CREATES)
+
+        async def create(step: actions.CreatePod) -> None:
+            async with slots:
+                pod = await self._create(job, step)
+            memory.fresh[pod.name] = (pod, monotonic())
+            effects.created.append(report.Created(pod.name, step.index, step.attempt))
+
+        results = await asyncio.gather(*map(create, steps), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _create(self, job: api.ElasticJob, step: actions.CreatePod) -> WorkerPod:
+        try:
+            return pod_facts.worker_pod(await self._cluster.create(step.manifest))
+        except cluster.Refused as error:
+            if error.reason != "AlreadyExists":
+                raise
+        namespace, uid = job.metadata.namespace, job.metadata.uid
+        pod = await self._cluster.get("v1", "Pod", namespace, step.name)
+        if pod and pod_facts.owner_uid(pod["metadata"]) == uid:
+            return pod_facts.worker_pod(pod)
+        raise _taken("Pod", step.name)
+
+
+def _taken(kind: str, name: str) -> cluster.Refused:
+    words = f"the {kind} {name} is there already and is not this job's; waiting for it to go"
+    return cluster.Refused(409, "AlreadyExists", words)

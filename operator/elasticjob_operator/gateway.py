@@ -1,0 +1,119 @@
+"""etcd's HTTP gateway over aiohttp; what is said there is ``rdzv_client.etcdv3``'s."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final, TypeVar
+
+import aiohttp
+
+from rdzv_client.etcdv3 import answers, errors, messages, requests
+
+T = TypeVar("T")
+
+REQUEST_TIMEOUT_S: Final = 5.0
+MESSAGE_BYTES: Final = 64 * 1024 * 1024
+NO_ENDPOINT: Final = "no endpoint is known"
+
+
+class StoreError(Exception):
+    """The store did not do what it was asked to; the text says why."""
+
+
+class Gateway:
+    """One etcd, at one or several endpoints."""
+
+    def __init__(self, session: aiohttp.ClientSession, urls: Sequence[str]) -> None:
+        self.urls = tuple(urls)
+        self._session = session
+
+    async def call(self, request: requests.Request[T]) -> T:
+        """Ask one endpoint after the other until one answers.
+
+        Raises:
+            StoreError: none did, or the answer is a refusal.
+        """
+        problem = NO_ENDPOINT
+        timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
+        for url in self.urls:
+            try:
+                async with self._session.post(
+                    url + request.path, data=request.body, timeout=timeout
+                ) as response:
+                    return request.answer(response.status, await response.read())
+            except errors.ServerUnavailable as error:
+                problem = str(error)
+            except errors.EtcdError as error:
+                raise StoreError(str(error)) from error
+            except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+                problem = f"{url}: {_words(error)}"
+        raise StoreError(problem)
+
+    @contextlib.asynccontextmanager
+    async def watch(self, body: bytes) -> AsyncIterator[AsyncIterator[messages.WatchBatch]]:
+        """Open a watch on the first endpoint that gives one; it ends by an error alone.
+
+        Raises:
+            StoreError: no endpoint gives one, or it was cut.
+        """
+        problem = NO_ENDPOINT
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_TIMEOUT_S)
+        for url in self.urls:
+            try:
+                response = await self._session.post(
+                    url + requests.WATCH_PATH, data=body, timeout=timeout
+                )
+            except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+                problem = f"{url}: {_words(error)}"
+                continue
+            async with response:
+                if response.status != 200:
+                    raise StoreError(str(answers.unexpected_status(response.status, b"")))
+                yield _batches(response)
+            return
+        raise StoreError(problem)
+
+
+def session() -> aiohttp.ClientSession:
+    """Return a session for any number of stores; close it when done."""
+    connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
+    return aiohttp.ClientSession(connector=connector)
+
+
+def _socket(address: Any) -> socket.socket:
+    """Return a socket on which the kernel notices within 11 s that the other side is gone."""
+    family, kind, protocol, _, _ = address
+    connection = socket.socket(family, kind, protocol)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 2), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, option):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    return connection
+
+
+async def _batches(response: aiohttp.ClientResponse) -> AsyncIterator[messages.WatchBatch]:
+    try:
+        async for line in _lines(response):
+            yield answers.watch_batch(line)
+    except errors.EtcdError as error:
+        raise StoreError(str(error)) from error
+    except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        raise StoreError(f"the watch was cut: {_words(error)}") from error
+    raise StoreError("the watch ended")
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    buffer = b""
+    async for chunk in response.content.iter_any():
+        *lines, buffer = (buffer + chunk).split(b"\n")
+        for line in lines:
+            yield line
+        if len(buffer) > MESSAGE_BYTES:
+            raise StoreError(f"a watch message of more than {MESSAGE_BYTES} bytes")
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,251 @@
+"""Pods, reduced to what the operator needs of them.
+
+Reading is done once, here; everything that decides works on these records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from elasticjob_operator import labels
+from elasticjob_operator.timestamps import EPOCH, instant
+
+IMAGE_TROUBLES = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "ImageInspectError",
+        "RegistryUnavailable",
+    }
+)
+"""The kubelet's words for a container whose image is not to be had."""
+
+START_TROUBLES = IMAGE_TROUBLES | {
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+}
+"""The kubelet's words for a container that waits for something that time alone will not bring."""
+
+CANNOT_START = frozenset({"StartError", "ContainerCannotRun"})
+"""The words for a container whose command could not even be started."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A container that cannot start, in the kubelet's words."""
+
+    container: str
+    image: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Container:
+    """The state of one container."""
+
+    state: Literal["waiting", "running", "terminated"] = "waiting"
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    signal: int = 0
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class WorkerPod:
+    """What the operator keeps of a worker's pod.
+
+    Attributes:
+        training: The container that runs torchrun.
+        failed_init: An init container that failed, with its name as ``container``.
+        unschedulable: The scheduler's sentence, when it finds no node.
+        disruption: Why Kubernetes took the pod away, when it did.
+        phase_reason: The kubelet's word for a pod that it ended or refused, such as Evicted.
+    """
+
+    name: str
+    uid: str
+    job_uid: str
+    index: int
+    attempt: int
+    phase: str = "Pending"
+    node: str = ""
+    created_at: datetime = EPOCH
+    deleting: bool = False
+    training: Container = Container()
+    failed_init: Trouble | None = None
+    init_exit_code: int | None = None
+    trouble: Trouble | None = None
+    unschedulable: str = ""
+    disruption: str = ""
+    phase_reason: str = ""
+    phase_message: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether training in this pod is over for good, well or badly."""
+        return self.training.state == "terminated" or self.phase in {"Succeeded", "Failed"}
+
+    @property
+    def succeeded(self) -> bool:
+        return self.training.state == "terminated" and self.training.exit_code == 0
+
+    @property
+    def gone(self) -> bool:
+        """Whether its member must leave the round: it ended, and not by success."""
+        return self.ended and not self.succeeded
+
+    @property
+    def running(self) -> bool:
+        return self.training.state == "running" and not self.ended
+
+    @property
+    def holds_slot(self) -> bool:
+        """Whether no other pod is needed for its index."""
+        return self.succeeded or not (self.ended or self.deleting)
+
+    @property
+    def expected(self) -> bool:
+        """Whether its training runs, or will within seconds."""
+        blocked = self.trouble is not None or self.unschedulable
+        return not (self.ended or self.deleting or blocked)
+
+    @property
+    def ended_at(self) -> datetime:
+        return self.training.finished_at or self.created_at
+
+
+@dataclass(frozen=True)
+class StorePod:
+    """The pod in which the job's own etcd runs."""
+
+    name: str
+    job_uid: str
+    ready: bool = False
+    trouble: Trouble | None = None
+    unschedulable: str = ""
+
+
+def worker_pod(body: Mapping[str, Any]) -> WorkerPod:
+    """Reduce a worker's pod to what the operator needs of it."""
+    metadata, status = body["metadata"], body.get("status") or {}
+    tags = metadata.get("labels") or {}
+    training = (metadata.get("annotations") or {}).get(labels.TRAINING_CONTAINER, "")
+    states = {entry["name"]: entry for entry in status.get("containerStatuses") or ()}
+    failed_init, init_exit_code = _failed_init(status)
+    return WorkerPod(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        job_uid=owner_uid(metadata),
+        index=int(tags[labels.INDEX]),
+        attempt=int(tags[labels.ATTEMPT]),
+        phase=status.get("phase", "Pending"),
+        node=(body.get("spec") or {}).get("nodeName") or "",
+        created_at=instant(metadata.get("creationTimestamp")) or EPOCH,
+        deleting=bool(metadata.get("deletionTimestamp")),
+        training=_container(states.get(training, {}).get("state") or {}),
+        failed_init=failed_init,
+        init_exit_code=init_exit_code,
+        trouble=_trouble(status),
+        unschedulable=_unschedulable(status),
+        disruption=_disruption(status),
+        phase_reason=status.get("reason") or "",
+        phase_message=status.get("message") or "",
+    )
+
+
+def store_pod(body: Mapping[str, Any]) -> StorePod:
+    """Reduce the store's pod to what the operator needs of it."""
+    metadata, status = body["metadata"], body.get("status") or {}
+    ready = _condition(status, "Ready")
+    return StorePod(
+        name=metadata["name"],
+        job_uid=(metadata.get("annotations") or {}).get(labels.JOB_UID, ""),
+        ready=ready.get("status") == "True",
+        trouble=_trouble(status),
+        unschedulable=_unschedulable(status),
+    )
+
+
+def owner_uid(metadata: Mapping[str, Any]) -> str:
+    """Return the UID of the object's controller, empty if it has none."""
+    owners = metadata.get("ownerReferences") or ()
+    return next((owner["uid"] for owner in owners if owner.get("controller")), "")
+
+
+def _container(state: Mapping[str, Any]) -> Container:
+    if ended := state.get("terminated"):
+        return Container(
+            state="terminated",
+            reason=ended.get("reason") or "",
+            message=ended.get("message") or "",
+            exit_code=ended.get("exitCode"),
+            signal=ended.get("signal") or 0,
+            started_at=instant(ended.get("startedAt")),
+            finished_at=instant(ended.get("finishedAt")),
+        )
+    if running := state.get("running"):
+        return Container(state="running", started_at=instant(running.get("startedAt")))
+    waiting = state.get("waiting") or {}
+    return Container(reason=waiting.get("reason") or "", message=waiting.get("message") or "")
+
+
+def _containers(status: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield from status.get("initContainerStatuses") or ()
+    yield from status.get("containerStatuses") or ()
+
+
+def _trouble(status: Mapping[str, Any]) -> Trouble | None:
+    for entry in _containers(status):
+        waiting = (entry.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in START_TROUBLES:
+            return Trouble(
+                entry["name"], entry.get("image", ""), waiting["reason"], waiting.get("message", "")
+            )
+    return None
+
+
+def _failed_init(status: Mapping[str, Any]) -> tuple[Trouble | None, int | None]:
+    for entry in status.get("initContainerStatuses") or ():
+        ended = (entry.get("state") or {}).get("terminated") or {}
+        if ended.get("exitCode"):
+            words = Trouble(
+                entry["name"],
+                entry.get("image", ""),
+                ended.get("reason") or "Error",
+                ended.get("message") or "",
+            )
+            return words, ended["exitCode"]
+    return None, None
+
+
+def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    entries = status.get("conditions") or ()
+    return next((entry for entry in entries if entry["type"] == kind), {})
+
+
+def _unschedulable(status: Mapping[str, Any]) -> str:
+    scheduled = _condition(status, "PodScheduled")
+    if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
+        return scheduled.get("message") or "no node fits"
+    return ""
+
+
+def _disruption(status: Mapping[str, Any]) -> str:
+    target = _condition(status, "DisruptionTarget")
+    if target.get("status") != "True":
+        return ""
+    return f"{target.get('reason', '')}: {target.get('message', '')}".strip(": ")
+
+
+def by_age(pods: Iterable[WorkerPod]) -> list[WorkerPod]:
+    """Return the pods by index, and by attempt within."""
+    return sorted(pods, key=lambda pod: (pod.index, pod.attempt))

@@ -1,0 +1,158 @@
+"""The operator's link to a job's store: what it hears and writes, and how it survives outages."""
+
+import asyncio
+from dataclasses import replace
+
+import builders
+import pytest
+from builders import a_member, a_pod, a_round, settings
+
+from elasticjob_operator.rounds import Rounds
+from rdzv_client import wire
+from rdzv_client.etcdv3 import Client, messages
+
+KEYS = wire.Keys(builders.RUN_ID)
+LIMIT_S = 20.0
+
+
+class Followed:
+    """A link, and a way to wait until its view is so."""
+
+    def __init__(self, stores, urls, since=0):
+        self._changed = asyncio.Event()
+        uid = builders.JOB_UID
+        self.link = stores.follow(uid, urls, builders.RUN_ID, since, self._changed.set)
+
+    @property
+    def view(self):
+        return self.link.view
+
+    async def until(self, holds):
+        async with asyncio.timeout(LIMIT_S):
+            while not holds(self.view):
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def until_rounds(self, *numbers):
+        await self.until(lambda view: [r.record.number for r in view.formed] == list(numbers))
+
+
+@pytest.fixture
+async def stores():
+    stores = Rounds()
+    yield stores
+    await stores.close()
+
+
+@pytest.fixture
+def workers(etcd):
+    """What workers would write, written by hand."""
+    with Client([etcd.url]) as client:
+        yield client
+
+
+def form(client, number, *pods):
+    formed = a_round(number, *pods)
+    ranks = [messages.put(KEYS.rank(rank.id), wire.encode(rank)) for rank in formed.ranks]
+    proposed = replace(formed.record, phase="proposed", store=None)
+    client.txn([], [*ranks, messages.put(KEYS.round, wire.encode(proposed))])
+    client.put(KEYS.round, wire.encode(formed.record))
+
+
+def break_up(client, number, *pods):
+    broken = replace(a_round(number, *pods).record, phase="broken", store=None)
+    client.put(KEYS.round, wire.encode(broken))
+
+
+def register(client, pod):
+    member = a_member(pod)
+    client.put(KEYS.member(member.slot, member.id), wire.encode(member))
+
+
+async def test_rounds_are_heard_of_as_they_form(stores, etcd, workers):
+    followed = Followed(stores, [etcd.url])
+    await followed.until(lambda view: view.reachable)
+    form(workers, 1, a_pod(0), a_pod(1))
+    await followed.until_rounds(1)
+    form(workers, 2, a_pod(0))
+    await followed.until_rounds(1, 2)
+    assert [rank.name for rank in followed.view.formed[-1].ranks] == ["digits-0-0"]
+
+
+async def test_rounds_that_passed_before_it_listened_are_read_from_the_stores_history(
+    stores, etcd, workers
+):
+    form(workers, 1, a_pod(0), a_pod(1))
+    seen_until = workers.get(KEYS.round).mod_revision
+    for number in (2, 3):
+        form(workers, number, a_pod(0), a_pod(1))
+        break_up(workers, number, a_pod(0), a_pod(1))
+    await Followed(stores, [etcd.url], since=seen_until).until_rounds(2, 3)
+
+
+async def test_what_the_operator_writes_is_in_the_store(stores, etcd, workers):
+    followed = Followed(stores, [etcd.url])
+    await followed.until(lambda view: view.reachable)
+    await followed.link.write_settings(settings(expected=3))
+    await followed.until(lambda view: view.settings == settings(expected=3))
+
+
+async def test_a_pod_that_is_gone_takes_its_members_with_it_in_one_step(stores, etcd, workers):
+    for pod in (a_pod(0), a_pod(1)):
+        register(workers, pod)
+    followed = Followed(stores, [etcd.url])
+    await followed.until(lambda view: len(view.members) == 2)
+    await followed.link.mark_gone("uid-1-0", "its pod was deleted")
+    gone = workers.get(KEYS.gone("uid-1-0"))
+    assert wire.decode(wire.Gone, KEYS.gone("uid-1-0"), gone.value).reason == "its pod was deleted"
+    members = workers.get_prefix(KEYS.members).kvs
+    assert [kv.key for kv in members] == [KEYS.member(0, "uid-0-0.0")]
+    assert workers.get_prefix(KEYS.prefix).revision == gone.mod_revision, "one transaction"
+
+
+async def test_a_store_that_was_away_is_heard_again_and_nothing_is_missed(stores, etcd, workers):
+    form(workers, 1, a_pod(0), a_pod(1))
+    followed = Followed(stores, [etcd.url])
+    await followed.until_rounds(1)
+    etcd.kill()
+    await followed.until(lambda view: not view.reachable)
+    assert followed.view.formed, "what is known is kept"
+    assert etcd.url in followed.view.problem
+    await followed.link.mark_gone("uid-1-0", "its pod was deleted")
+    etcd.start()
+    await followed.until(lambda view: view.reachable and "uid-1-0" in view.gone)
+    form(workers, 2, a_pod(0))
+    await followed.until_rounds(1, 2)
+
+
+async def test_a_store_that_comes_back_empty_is_seen_to_be_empty(stores, etcd, workers):
+    followed = Followed(stores, [etcd.url])
+    for number in (1, 2, 3):
+        form(workers, number, a_pod(0), a_pod(1))
+    await followed.until_rounds(1, 2, 3)
+    etcd.kill(lose_data=True)
+    etcd.start()
+    await followed.until(lambda view: view.reachable and view.round is None)
+    form(workers, 4, a_pod(0), a_pod(1))
+    await followed.until_rounds(1, 2, 3, 4)
+
+
+async def test_one_of_several_endpoints_is_enough(stores, etcd, workers):
+    followed = Followed(stores, ["http://127.0.0.1:1", etcd.url])
+    await followed.until(lambda view: view.reachable)
+    form(workers, 1, a_pod(0), a_pod(1))
+    await followed.until_rounds(1)
+
+
+async def test_a_store_that_never_answers_is_said_so_soon(stores):
+    followed = Followed(stores, ["http://127.0.0.1:1"])
+    await followed.link.first_contact(LIMIT_S)
+    assert not followed.view.reachable
+    assert "http://127.0.0.1:1: " in followed.view.problem
+
+
+async def test_a_store_that_is_no_longer_followed_is_left_alone(stores, etcd):
+    followed = Followed(stores, [etcd.url])
+    await followed.until(lambda view: view.reachable)
+    stores.unfollow(builders.JOB_UID)
+    assert stores.link(builders.JOB_UID) is None
