@@ -16,6 +16,10 @@ NEEDS    := examples/digits/requirements.txt
 BIN      := .venv/bin
 PYTEST   := $(BIN)/python -m pytest
 
+ifeq ($(filter $(CLUSTER),local current kind),)
+$(error CLUSTER=$(CLUSTER) is not known: it is local (this machine), current (your kubectl context) or kind)
+endif
+
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
