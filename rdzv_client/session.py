@@ -177,12 +177,9 @@ class Session:
         self._keep_record()
         if self._restore:
             self._bring_back()
-        if self.backend.leading:
-            until = self._lead()
-            self._finish_leaving()
-            return until
+        until = self._lead() if self.backend.leading else time.monotonic() + _RECHECK_S
         self._finish_leaving()
-        return time.monotonic() + _RECHECK_S
+        return until
 
     def _keep_record(self) -> None:
         record, written, doubts = self._record, self._written, self._doubts

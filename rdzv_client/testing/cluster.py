@@ -11,7 +11,6 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable
-from dataclasses import replace
 
 from rdzv_client import wire
 from rdzv_client.testing.member import SimulatedMember
@@ -208,15 +207,13 @@ class Cluster:
         return "\n".join(lines + [str(member) for member in self.members.values()])
 
     def record_for(self, member: SimulatedMember) -> wire.Member:
-        return replace(
-            wire.Member(
-                id=member.id,
-                uid=member.uid,
-                slot=member.slot,
-                name=member.name,
-                node="node",
-                addr=f"addr-{member.name}",
-                min_nodes=self.min_nodes,
-                max_nodes=self.max_nodes,
-            )
+        return wire.Member(
+            id=member.id,
+            uid=member.uid,
+            slot=member.slot,
+            name=member.name,
+            node="node",
+            addr=f"addr-{member.name}",
+            min_nodes=self.min_nodes,
+            max_nodes=self.max_nodes,
         )

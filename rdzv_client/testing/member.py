@@ -308,7 +308,7 @@ class SimulatedMember:
             puts,
             tuple(self.keys.rank(member) for member in new.stale_ranks),
             created={self.key: self.create_revision},
-            modified={self.keys.round: view_revision(self.replica)},
+            modified={self.keys.round: self.replica.round_revision},
         )
         self._publishing = True
         self.cluster.send(self, write, self._published)
@@ -318,8 +318,3 @@ class SimulatedMember:
         if self._publishing:
             self._publishing = False
             self.cluster.at(0.05, lambda: self.deliver(self._advance))
-
-
-def view_revision(replica: Replica) -> int:
-    """The revision of the round record that a write is fenced by."""
-    return replica.round_revision
