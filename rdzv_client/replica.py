@@ -167,6 +167,10 @@ class Replica:
     def my_rank(self) -> wire.Rank | None:
         return self.ranks.get(self.me)
 
+    def knows(self, member: wire.Member) -> bool:
+        """Return whether the member's record is among those heard of."""
+        return self.keys.member(member.slot, member.id) in self._members
+
     def oldest(self) -> str | None:
         """Return the id of the live member with the oldest record, who leads."""
         if not self._members:

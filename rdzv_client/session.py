@@ -210,7 +210,7 @@ class Session:
     def _lead(self) -> float:
         now = time.monotonic()
         with self._changed:
-            if self._replica.oldest() != self._record.id or self._is_unheard(now):
+            if not self._replica.knows(self._record) or self._is_unheard(now):
                 return now + _RECHECK_S
             view = self._replica.view(now, self._contact.since(now))
             revision = self._replica.round_revision

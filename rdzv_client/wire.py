@@ -27,6 +27,7 @@ import dataclasses
 import json
 import re
 import typing
+import urllib.parse
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -35,6 +36,7 @@ MAX_DOCUMENT_BYTES: Final = 64 * 1024
 MAX_NODES: Final = 1_000_000
 NO_SLOT: Final = "-"
 
+_LONGEST: Final = 253
 _TOKEN = re.compile(r"[A-Za-z0-9._:@+-]{1,253}")
 
 
@@ -49,18 +51,27 @@ class WireError(ValueError):
 class Keys:
     """The keys of one run.
 
+    Args:
+        run_id: The run. Characters that cannot be part of a key are percent-encoded.
+        root: What all runs have in common.
+
     Raises:
-        WireError: the run id is not 1 to 253 letters, digits or ``._:@+-``.
+        WireError: the run id is empty, or longer than 253 characters when encoded.
     """
 
     run_id: str
+    root: str = "/rdzv"
 
     def __post_init__(self) -> None:
-        require_token("run id", self.run_id)
+        if not 1 <= len(_quoted(self.run_id)) <= _LONGEST:
+            raise WireError(
+                f"the run id {self.run_id!r} cannot be part of a key: it must have 1 to {_LONGEST} "
+                "characters"
+            )
 
     @property
     def prefix(self) -> str:
-        return f"/rdzv/v{VERSION}/{self.run_id}/"
+        return f"{self.root}/v{VERSION}/{_quoted(self.run_id)}/"
 
     @property
     def operator(self) -> str:
@@ -106,6 +117,10 @@ class Keys:
 
     def rank(self, member: str) -> str:
         return self.ranks + require_token("member id", member)
+
+
+def _quoted(run_id: str) -> str:
+    return urllib.parse.quote(run_id, safe=":@+", errors="surrogatepass")
 
 
 def require_token(what: str, value: str) -> str:

@@ -51,7 +51,10 @@ class Backend(Protocol):
 
     @property
     def leading(self) -> bool:
-        """Whether this member holds the oldest record, and hears of every change."""
+        """Whether it is this member's to lead, and it hears of every change."""
+
+    def read_round(self) -> bytes | None:
+        """Read the round record as it is now, without taking part; None when there is none."""
 
     def start(self, listener: Listener) -> None:
         """Begin to listen, and to show life."""

@@ -77,6 +77,11 @@ class EtcdBackend:
     def leading(self) -> bool:
         return self._leading
 
+    @_translated
+    def read_round(self) -> bytes | None:
+        found = self._client.get(self._keys.round)
+        return found.value if found else None
+
     def start(self, listener: Listener) -> None:
         self._listener = listener
         for name, loop in (("watch", self._listen), ("beat", self._beat)):
@@ -234,7 +239,7 @@ class EtcdBackend:
         predecessor = self._predecessor(found.create_revision)
         self._leading = False
         ranges, listing = self._listing(predecessor)
-        with etcdv3.Watch(self._client, ranges, listing.revision + 1) as watch:
+        with self._client.watch(ranges, listing.revision + 1) as watch:
             self._watch = watch
             self._listener.listed(map(_record, listing.kvs), continuous=self._continuous)
             self._continuous = True
@@ -273,6 +278,7 @@ class EtcdBackend:
         if puts or deletes:
             self._listener.changed(puts, deletes)
         if self._key in deletes:
+            self._leading = False
             self._listener.lapsed()
 
     def _relist(self) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 
 from rdzv_client.etcdv3 import endpoints as addresses
 from rdzv_client.etcdv3 import messages, requests
 from rdzv_client.etcdv3.transport import Settings, Transport
+from rdzv_client.etcdv3.watch import Watch
 
 
 class Client:
@@ -157,6 +158,10 @@ class Client:
     def status(self) -> messages.Status:
         """What the member that answers says about itself."""
         return self.transport.send(requests.status_request())
+
+    def watch(self, ranges: Iterable[messages.KeyRange], start_revision: int = 0) -> Watch:
+        """Follow the changes of some ranges of keys (:class:`Watch`)."""
+        return Watch(self, ranges, start_revision)
 
     def close(self) -> None:
         """Close idle connections. A later request opens new ones."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rdzv_client.etcdv3 import errors, messages
-from rdzv_client.etcdv3.client import Client
+
+if TYPE_CHECKING:
+    from rdzv_client.etcdv3.client import Client
 
 
 class History:

@@ -10,10 +10,13 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rdzv_client.etcdv3 import answers, errors, messages, requests, stream
-from rdzv_client.etcdv3.client import Client
 from rdzv_client.etcdv3.history import History
+
+if TYPE_CHECKING:
+    from rdzv_client.etcdv3.client import Client
 
 _FIRST_DELAY_S = 0.05
 _INVALID_ARGUMENT = 3

@@ -4,126 +4,20 @@ import base64
 import contextlib
 import datetime as dt
 import ipaddress
-import json
-import os
-import shutil
-import signal
 import socket
-import ssl
-import subprocess
 import threading
-import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import stores
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from etcd_server import Etcd, free_ports
 
-from localcluster import binaries
 from rdzv_client import etcdv3
-
-START_LIMIT_S = 20.0
-
-
-def free_ports(count):
-    with contextlib.ExitStack() as stack:
-        sockets = [
-            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
-        ]
-        return [sock.getsockname()[1] for sock in sockets]
-
-
-class Etcd:
-    """One etcd process on a fixed port: started, killed, frozen, emptied as a test likes."""
-
-    def __init__(self, folder, *, flags=(), tls=None):
-        self.folder = folder
-        self.tls = tls
-        self.token = "first"
-        self.port, self._peer_port = free_ports(2)
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
-        self._flags = list(flags)
-        self._process = None
-
-    def start(self):
-        peer = f"http://127.0.0.1:{self._peer_port}"
-        command = [
-            str(binaries.ensure(["etcd"])["etcd"]),
-            f"--data-dir={self.folder / 'data'}",
-            f"--listen-client-urls={self.url}",
-            f"--advertise-client-urls={self.url}",
-            f"--listen-peer-urls={peer}",
-            f"--initial-advertise-peer-urls={peer}",
-            f"--initial-cluster=default={peer}",
-            f"--initial-cluster-token={self.token}",
-            "--heartbeat-interval=10",  # a short election makes leases of one second possible
-            "--election-timeout=100",
-            "--unsafe-no-fsync",
-            "--log-level=error",
-            *self._flags,
-        ]
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        self._wait_until_healthy()
-        return self
-
-    def kill(self):
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def restart(self):
-        self.kill()
-        self.start()
-
-    def empty(self, *, token="first"):
-        """Kill it and lose its data; with another token the next start is another cluster."""
-        self.kill()
-        shutil.rmtree(self.folder / "data")
-        self.token = token
-
-    def freeze(self):
-        self._process.send_signal(signal.SIGSTOP)
-        os.waitpid(self._process.pid, os.WUNTRACED)  # until all its threads have stopped
-
-    def thaw(self):
-        self._process.send_signal(signal.SIGCONT)
-
-    def call(self, path, body, token=None):
-        """Ask for something that the client has no method for."""
-        headers = {"Content-Type": "application/json"} | ({"Authorization": token} if token else {})
-        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=5, context=self._context()) as answer:
-            return json.load(answer)
-
-    def compact(self, revision):
-        self.call("/v3/kv/compaction", {"revision": str(revision), "physical": True})
-
-    def _context(self):
-        if self.tls is None:
-            return None
-        context = ssl.create_default_context(cafile=self.tls.ca)
-        context.load_cert_chain(self.tls.cert, self.tls.key)
-        return context
-
-    def _wait_until_healthy(self):
-        deadline_s = time.monotonic() + START_LIMIT_S
-        while True:
-            try:
-                with urllib.request.urlopen(
-                    self.url + "/health", timeout=2, context=self._context()
-                ):
-                    return
-            except (urllib.error.URLError, OSError):
-                assert self._process.poll() is None, (self.folder / "log").read_text()
-                assert time.monotonic() < deadline_s, "etcd does not become healthy"
-                time.sleep(0.02)  # a process that is starting offers nothing to wait on
 
 
 @pytest.fixture(scope="session")
@@ -160,6 +54,31 @@ def connect():
 def dead_url():
     """An endpoint where nobody listens."""
     return f"http://127.0.0.1:{free_ports(1)[0]}"
+
+
+# --- the stores of the session tests, one of each kind ---
+
+
+@pytest.fixture(scope="session", params=["etcd"])
+def shared_store(request, shared_etcd):
+    """A store that many tests use side by side, each with a run of its own."""
+    with contextlib.closing(stores.EtcdRuns(shared_etcd)) as store:
+        yield store
+
+
+@pytest.fixture(params=["etcd"])
+def own_store(request, etcd):
+    """A store of the test's own, to be mistreated."""
+    with contextlib.closing(stores.EtcdRuns(etcd)) as store:
+        yield store
+
+
+@pytest.fixture(params=["etcd"])
+def unreachable_store(request, etcd):
+    """A store that cannot be reached, and the words that must name it."""
+    with contextlib.closing(stores.EtcdRuns(etcd)) as store:
+        store.server.kill()
+        yield store, f"127.0.0.1:{store.server.port}"
 
 
 class Follower:

@@ -1,109 +1,26 @@
-"""Members form rounds over a real etcd, and keep them through its outages."""
+"""Members form rounds over every kind of real store, and keep them through its outages."""
 
-import itertools
-import threading
 from contextlib import ExitStack
 
 import pytest
+from rounds import LIMIT_S, Entry, Run, enter, told
 
-from rdzv_client import etcdv3, options, wire
-from rdzv_client.backends.etcd import EtcdBackend
-from rdzv_client.session import Session
-
-LIMIT_S = 20.0
-_runs = itertools.count(1)
+from rdzv_client import options
 
 pytest.importorskip("torch", reason="the training environment is not installed")
 
 
-class Run:
-    """One run: its members' handlers, and what an operator writes."""
-
-    def __init__(self, url, stack, **chosen):
-        self.url, self.stack = url, stack
-        self.keys = wire.Keys(f"run-{next(_runs)}")
-        self.client = stack.enter_context(etcdv3.Client([url]))
-        self.options = options.parse({"lease_ttl": 2, "last_call_timeout": 60, **chosen})
-        self.seq = 0
-
-    def settings(self, *, expected, low=2, high=4, closed=None):
-        self.seq += 1
-        value = wire.Settings(self.seq, low, high, expected, closed=closed)
-        self.client.put(self.keys.settings, wire.encode(value))
-
-    def member(self, name, slot=None):
-        from rdzv_client.handler import ProtocolHandler
-
-        record = wire.Member(
-            id=f"{name}.{next(_runs)}",
-            uid=name,
-            slot=slot,
-            name=name,
-            node="node",
-            addr="127.0.0.1",
-            min_nodes=2,
-            max_nodes=4,
-            stop_timeout_s=5,
-        )
-        client = etcdv3.Client([self.url])
-        backend = EtcdBackend(client, self.keys, record.id, slot, self.options.lease_ttl)
-        session = Session(backend, self.keys, record, self.options.timing)
-        handler = ProtocolHandler("k8s", self.keys.run_id, session, self.options)
-        self.stack.callback(handler.shutdown)
-        return handler
-
-    def gone(self, handler):
-        record = handler._session.record
-        put = etcdv3.messages.put(
-            self.keys.gone(record.uid), wire.encode(wire.Gone(record.uid, "the pod was deleted"))
-        )
-        delete = etcdv3.messages.delete(self.keys.member(record.slot, record.id))
-        self.client.txn([], [put, delete])
-
-
 @pytest.fixture
-def run(shared_etcd):
+def run(shared_store):
     with ExitStack() as stack:
-        yield Run(shared_etcd.url, stack)
+        yield Run(shared_store, stack)
 
 
 @pytest.fixture
-def fragile(etcd):
+def fragile(own_store):
     """A run on a server of its own, to be mistreated."""
     with ExitStack() as stack:
-        yield Run(etcd.url, stack)
-
-
-class Entry:
-    """One call of ``next_rendezvous`` on a thread of its own."""
-
-    def __init__(self, handler):
-        self.handler, self.info, self.error = handler, None, None
-        self._thread = threading.Thread(target=self._enter, daemon=True)
-        self._thread.start()
-
-    def _enter(self):
-        try:
-            self.info = self.handler.next_rendezvous()
-        except (Exception, SystemExit) as error:
-            self.error = error
-
-    def result(self):
-        self._thread.join(LIMIT_S)
-        assert not self._thread.is_alive(), "next_rendezvous does not return"
-        if self.error:
-            raise self.error
-        return self.info
-
-
-def enter(*handlers):
-    entries = [Entry(handler) for handler in handlers]
-    return [entry.result() for entry in entries]
-
-
-def told(*handlers):
-    """Whether all of these learn that their round has ended."""
-    return all(h._session.wait(lambda h=h: h.num_nodes_waiting() == 1, LIMIT_S) for h in handlers)
+        yield Run(own_store, stack)
 
 
 def test_a_round_forms_when_all_who_are_expected_are_there(run):
@@ -229,22 +146,23 @@ def test_the_operators_word_closes_the_run_for_who_waits(run):
         lonely.result()
 
 
-def test_nobody_coming_ends_in_a_timeout_that_says_who_is_missing(shared_etcd):
+def test_nobody_coming_ends_in_a_timeout_that_says_who_is_missing(shared_store):
     from rdzv_client import api
 
     with ExitStack() as stack:
-        run = Run(shared_etcd.url, stack, join_timeout=1)
+        run = Run(shared_store, stack, join_timeout=1)
         run.settings(expected=2)
         with pytest.raises(api.RendezvousTimeoutError, match="no place in a round within 1 s"):
             Entry(run.member("a", 0)).result()
 
 
-def test_a_store_that_cannot_be_reached_is_named(tmp_path):
+def test_a_store_that_cannot_be_reached_is_named(unreachable_store):
     from rdzv_client import api
 
+    store, address = unreachable_store
     with ExitStack() as stack:
-        run = Run("http://127.0.0.1:9", stack, join_timeout=1, close_timeout=0.2)
-        with pytest.raises(api.RendezvousConnectionError, match=r"127\.0\.0\.1:9"):
+        run = Run(store, stack, join_timeout=1, close_timeout=0.2)
+        with pytest.raises(api.RendezvousConnectionError, match=address):
             Entry(run.member("a", 0)).result()
 
 
@@ -259,40 +177,36 @@ def test_a_new_process_in_a_slot_takes_the_place_of_the_old_one(run):
     assert told(b)
 
 
-def test_a_frozen_etcd_costs_no_round(fragile, etcd):
+def test_a_frozen_store_costs_no_round(fragile):
     fragile.settings(expected=2)
     a, b = fragile.member("a", 0), fragile.member("b", 1)
     enter(a, b)
-    etcd.freeze()
+    fragile.store.freeze()
     # Longer than the lease: all leases run out together.
     assert not a._session.wait(lambda: a.num_nodes_waiting() == 1, 4)
-    etcd.thaw()
+    fragile.store.thaw()
     assert not a._session.wait(lambda: a.num_nodes_waiting() == 1, 5)
     assert not b.num_nodes_waiting()
 
 
-@pytest.mark.parametrize("emptied", [False, True], ids=["with its data", "empty"])
-def test_a_restarted_etcd_costs_no_round(fragile, etcd, emptied):
+@pytest.mark.parametrize("outage", ["restart", "replace"])
+def test_a_store_that_was_away_costs_no_round(fragile, outage):
+    """It comes back with its data, or empty."""
     fragile.settings(expected=2)
     a, b = fragile.member("a", 0), fragile.member("b", 1)
     enter(a, b)
     port = a._session.round.store.port
-    if emptied:
-        etcd.empty(token="second")
-        etcd.start()
-    else:
-        etcd.restart()
+    getattr(fragile.store, outage)()
     assert not a._session.wait(lambda: a.num_nodes_waiting() == 1, 5)
     assert not b.num_nodes_waiting()
-    kv = fragile.client.get(fragile.keys.round)
-    assert wire.decode(wire.Round, kv.key, kv.value).store.port == port
+    assert fragile.store.round(fragile.keys).store.port == port
 
 
 def test_a_round_record_that_is_no_round_is_an_error_of_state(run):
     from rdzv_client import api
 
     run.settings(expected=2)
-    run.client.put(run.keys.round, b"\x80\x04cos\nsystem\n(S'id'\ntR.")
+    run.store.corrupt_round(run.keys, b"\x80\x04cos\nsystem\n(S'id'\ntR.")
     run.options = options.parse({"lease_ttl": 2, "join_timeout": 1})
     with pytest.raises(api.RendezvousStateError, match="not valid JSON"):
         Entry(run.member("a", 0)).result()

@@ -6,22 +6,19 @@ writing their records into the store.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 import uuid
 from dataclasses import replace
 from pathlib import Path
 
 import builders
 import pytest
+from etcd_server import Etcd
 
 from localcluster import binaries, controlplane
 from rdzv_client import wire
@@ -56,36 +53,6 @@ def plane(tmp_path_factory):
         yield plane
 
 
-class Etcd:
-    """A store for rounds, apart from the API server's own."""
-
-    def __init__(self, folder):
-        self._folder = folder
-        self.url = f"http://127.0.0.1:{_free_port()}"
-        self._peer_url = f"http://127.0.0.1:{_free_port()}"
-        self._process = None
-
-    def start(self):
-        command = [
-            str(binaries.ensure(["etcd"])["etcd"]),
-            f"--data-dir={self._folder / 'data'}",
-            f"--listen-client-urls={self.url}",
-            f"--advertise-client-urls={self.url}",
-            f"--listen-peer-urls={self._peer_url}",
-            "--unsafe-no-fsync",
-            "--log-level=error",
-        ]
-        self._process = subprocess.Popen(command)
-        until(lambda: _answers(f"{self.url}/health"), "etcd")
-        return self
-
-    def kill(self, *, lose_data=False):
-        self._process.kill()
-        self._process.wait()
-        if lose_data:
-            shutil.rmtree(self._folder / "data")
-
-
 @pytest.fixture(scope="session")
 def etcd_url(tmp_path_factory):
     etcd = Etcd(tmp_path_factory.mktemp("etcd")).start()
@@ -99,18 +66,6 @@ def etcd(tmp_path):
     etcd = Etcd(tmp_path).start()
     yield etcd
     etcd.kill()
-
-
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def _answers(url):
-    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=1):
-        return True
-    return False
 
 
 # --- kubectl -----------------------------------------------------------------------------------

@@ -130,7 +130,7 @@ async def test_a_store_that_comes_back_empty_is_seen_to_be_empty(stores, etcd, w
     for number in (1, 2, 3):
         form(workers, number, a_pod(0), a_pod(1))
     await followed.until_rounds(1, 2, 3)
-    etcd.kill(lose_data=True)
+    etcd.empty()
     etcd.start()
     await followed.until(lambda view: view.reachable and view.round is None)
     form(workers, 4, a_pod(0), a_pod(1))
