@@ -17,6 +17,11 @@ from localcluster import binaries
 START_LIMIT_S = 20.0
 
 
+def program():
+    """The etcd under test: the one that ELASTICJOB_ETCD names, else the local cluster's."""
+    return os.environ.get("ELASTICJOB_ETCD") or str(binaries.ensure(["etcd"])["etcd"])
+
+
 def free_ports(count):
     with contextlib.ExitStack() as stack:
         sockets = [
@@ -40,7 +45,7 @@ class Etcd:
     def start(self):
         peer = f"http://127.0.0.1:{self._peer_port}"
         command = [
-            str(binaries.ensure(["etcd"])["etcd"]),
+            program(),
             f"--data-dir={self.folder / 'data'}",
             f"--listen-client-urls={self.url}",
             f"--advertise-client-urls={self.url}",
