@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import atexit
 import logging
-import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from types import FrameType
 from typing import NoReturn
 
 from torch.distributed import DistError, TCPStore
 
-from rdzv_client import api, participation, round_store, wire
+from rdzv_client import api, events, participation, round_store, termination, wire
+from rdzv_client.backends import StoreUnavailable
 from rdzv_client.options import Options
 from rdzv_client.session import Session
 
@@ -24,7 +20,6 @@ log = logging.getLogger(__name__)
 
 _CONNECT_ATTEMPT_S = 5.0
 _RECHECK_S = 1.0
-_EXIT_ON_SIGTERM = 128 + signal.SIGTERM
 
 
 class ProtocolHandler(api.RendezvousHandler):  # type: ignore[misc]
@@ -49,6 +44,7 @@ class ProtocolHandler(api.RendezvousHandler):  # type: ignore[misc]
         self._started = self._has_left = False
         self._was_spare = False
         self._said = ""
+        self._events = events.Recorder(run_id, session.record)
 
     # --- what torchrun calls ---
 
@@ -81,14 +77,16 @@ class ProtocolHandler(api.RendezvousHandler):  # type: ignore[misc]
                 would take any exception for a failure.
         """
         began = time.monotonic()
+        self._events.attempts("next_rendezvous")
         self._come_in()
-        with _sigterm_ends_waiting():
+        with self._events.failure("next_rendezvous"), termination.ended_by_sigterm():
             try:
                 info = self._take_part(began)
             except (KeyboardInterrupt, SystemExit):
                 self._leave("signal", "it was told to stop while it waited for a round")
                 raise
         assert self._entered
+        self._events.joined(self._entered.round.number, info.rank, info.world_size)
         log.info(
             "Round %d of run %s: rank %d of %d after %.2f s; %s.",
             self._entered.round.number,
@@ -105,13 +103,43 @@ class ProtocolHandler(api.RendezvousHandler):  # type: ignore[misc]
         return int(self._session.evicted is not None or self._is_disturbed())
 
     def is_closed(self) -> bool:
-        """Return whether the run is over, as far as this member has heard."""
-        round_ = self._session.round
+        """Return whether the run is over, as far as this member has heard.
+
+        One that has not joined yet asks the store.
+
+        Raises:
+            RendezvousConnectionError: it has not joined, and the store cannot be reached.
+            RendezvousStateError: the same, and what stands there is not a valid round.
+        """
+        round_ = self._session.round if self._started else self._peek()
         return round_ is not None and round_.phase == "closed"
 
     def set_closed(self) -> None:
-        """Do nothing: under an operator it is the operator that closes a run."""
-        log.info("Run %s is closed by its operator, not by its members.", self._run_id)
+        """Close the run, for all members and for ever. Who works in a round is not disturbed.
+
+        Raises:
+            RendezvousConnectionError: the store could not be reached within ``close_timeout``.
+            RendezvousTimeoutError: no leader closed the run within that time.
+        """
+        if self._has_left or self.is_closed():
+            return
+        self._events.attempts("set_closed")
+        self._session.write(lambda record: replace(record, closes="set_closed was called"))
+        self._start()
+        limit_s = self._options.close_timeout
+        if self._session.wait(self.is_closed, limit_s):
+            return
+        if fault := self._session.fault:
+            raise api.RendezvousConnectionError(f"run {self._run_id}: {fault}")
+        raise api.RendezvousTimeoutError(f"run {self._run_id} was not closed within {limit_s:g} s")
+
+    def _peek(self) -> wire.Round | None:
+        try:
+            return self._session.peek()
+        except StoreUnavailable as error:
+            raise api.RendezvousConnectionError(f"run {self._run_id}: {error}") from error
+        except wire.WireError as error:
+            raise api.RendezvousStateError(f"run {self._run_id}: {error}") from error
 
     def shutdown(self) -> bool:
         """Leave the run: finished, or failed when an exception is on its way. Closes nothing.
@@ -129,14 +157,16 @@ class ProtocolHandler(api.RendezvousHandler):  # type: ignore[misc]
 
     def _come_in(self) -> None:
         self._said, self._was_spare = "", False
+        self._entered = None
+        seen = self._last_formed()
+        self._session.write(lambda record: replace(record, acked=0, store=None, last_round=seen))
+        self._start()
+
+    def _start(self) -> None:
         if not self._started:
             self._started = True
             self._session.start()
             atexit.register(self._leave, "signal", "it was told to stop")
-            return
-        self._entered = None
-        seen = self._last_formed()
-        self._session.write(lambda record: replace(record, acked=0, store=None, last_round=seen))
 
     def _last_formed(self) -> int:
         """The highest round that this member knows was formed, to be republished."""
@@ -223,17 +253,22 @@ class ProtocolHandler(api.RendezvousHandler):  # type: ignore[misc]
         self._bound = None
         while not participation.is_disturbed(step.round, self._session.round):
             try:
-                return round_store.connect(step.store, _CONNECT_ATTEMPT_S)
+                return round_store.connect(
+                    step.store, _CONNECT_ATTEMPT_S, self._options.join_timeout
+                )
             except DistError as error:
                 log.info("The store of round %d is not reached: %s", step.round.number, error)
         self._come_in()
         return None
 
     def _info(self, step: participation.Enter, store: TCPStore) -> api.RendezvousInfo:
+        world_size = step.round.world_size
         return api.RendezvousInfo(
-            round_store.RoundStore(store, self._is_disturbed, self._finish, self._settled),
+            round_store.RoundStore(
+                store, world_size, self._is_disturbed, self._finish, self._settled
+            ),
             step.rank,
-            step.round.world_size,
+            world_size,
             api.RendezvousStoreInfo(step.store.host, step.store.port),
         )
 
@@ -260,6 +295,7 @@ class ProtocolHandler(api.RendezvousHandler):  # type: ignore[misc]
         if not self._started or self._has_left:
             return True
         self._has_left = True
+        self._events.left("shutdown", reason)
         record = self._session.record
         left = wire.Left(
             id=record.id,
@@ -278,28 +314,3 @@ class ProtocolHandler(api.RendezvousHandler):  # type: ignore[misc]
         if words != self._said:
             self._said = words
             log.info("Waiting in run %s: %s.", self._run_id, words)
-
-
-@contextmanager
-def _sigterm_ends_waiting() -> Iterator[None]:
-    """Have SIGTERM end the process while it waits, with exit code 143, if nobody handles it.
-
-    Before the first workers start torch has no handler, and a process with id 1 ignores signals it
-    does not handle.
-    """
-    unhandled = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    )
-    if not unhandled:
-        yield
-        return
-    signal.signal(signal.SIGTERM, _exit)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _exit(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(_EXIT_ON_SIGTERM)

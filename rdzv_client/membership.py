@@ -4,6 +4,9 @@ Members of the last round come first, in the order of their ranks, then newcomer
 those beyond the maximum are spares. Who stays keeps its rank as far as the world still has it, so
 that a change of one member moves as few others as possible. Rank 0 moves only when it left, and
 then to a member that stays if there is one: scripts commonly read their state on rank 0.
+
+Where members say where they run, those of a rack, and the racks of a zone, get adjacent ranks: what
+the ranks say to their neighbours stays near. The part with rank 0 comes first.
 """
 
 from __future__ import annotations
@@ -35,6 +38,27 @@ def rank(chosen: Sequence[wire.Member], previous: Mapping[str, int]) -> tuple[wi
         chosen: The members of the round, stayers first, as :func:`choose` returns them.
         previous: Member id to rank in the last round.
     """
+    seated = _seat(chosen, previous)
+    return _group(seated) if any(member.topology for member in chosen) else seated
+
+
+def _group(seated: Sequence[wire.Member]) -> tuple[wire.Member, ...]:
+    """Bring together what runs together, in the order in which each part first appears."""
+    parts = [tuple(member.topology.split("/")) for member in seated]
+    first: dict[tuple[str, ...], int] = {}
+    for seat, part in enumerate(parts):
+        for depth in range(1, len(part) + 1):
+            first.setdefault(part[:depth], seat)
+
+    def place(seat: int) -> list[int]:
+        part = parts[seat]
+        return [first[part[:depth]] for depth in range(1, len(part) + 1)]
+
+    return tuple(seated[seat] for seat in sorted(range(len(seated)), key=place))
+
+
+def _seat(chosen: Sequence[wire.Member], previous: Mapping[str, int]) -> tuple[wire.Member, ...]:
+    """Seat stayers where they were, as far as that place still exists, then newcomers."""
     size = len(chosen)
     stayers = [member for member in chosen if member.id in previous]
     places = {previous[m.id]: m for m in stayers if previous[m.id] < size}

@@ -78,7 +78,15 @@ class Omit:
     reason: str
 
 
-Verdict = Wait | Propose | Complete | Break | Close | Omit
+@dataclass(frozen=True)
+class Refuse:
+    """This member cannot take part."""
+
+    member: wire.Member
+    reason: str
+
+
+Verdict = Wait | Propose | Complete | Break | Close | Omit | Refuse
 Rule = Callable[[View, float], Verdict | None]
 
 
@@ -104,11 +112,41 @@ def operator_closes(view: View, _now: float) -> Verdict | None:
     return None
 
 
+def member_closes(view: View, _now: float) -> Verdict | None:
+    for seen in view.members:
+        if seen.member.closes is not None:
+            return Close(f"{seen.member.name} closed it: {seen.member.closes}")
+    return None
+
+
 def all_finished(view: View, _now: float) -> Verdict | None:
     if view.round is None or not view.last_ranks:
         return None
     if len(view.last_ranks) == view.round.world_size and view.finished >= set(view.last_ranks):
         return Close(f"all {count(len(view.last_ranks), 'member')} finished with success")
+    return None
+
+
+# --- rules: who may take part ------------------------------------------------------------------
+
+
+def others_refused(view: View, _now: float) -> Verdict | None:
+    """Without an operator the first member's bounds count, and all must have been given the same.
+
+    Otherwise members would wait for a number of others that never comes.
+    """
+    if view.settings:
+        return None
+    first = view.first.member
+    for seen in view.members:
+        member = seen.member
+        if (member.min_nodes, member.max_nodes) != (first.min_nodes, first.max_nodes):
+            return Refuse(
+                member,
+                f"{member.name} was started with {member.min_nodes}:{member.max_nodes} nodes, but "
+                f"{first.name} began the run with {first.min_nodes}:{first.max_nodes}: all must be "
+                "started with the same (--nnodes)",
+            )
     return None
 
 
@@ -234,18 +272,21 @@ def last_call(view: View, now: float) -> Verdict | None:
 
 _FORMING: Final[tuple[Rule, ...]] = (workers_stopping, too_few, all_here, last_call)
 
+_CLOSING: Final[tuple[Rule, ...]] = (operator_closes, member_closes)
+
 RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
-    "none": (operator_closes, *_FORMING),
-    "proposed": (operator_closes, all_agreed, agreement_awaited, *_FORMING),
+    "none": (*_CLOSING, others_refused, *_FORMING),
+    "proposed": (*_CLOSING, others_refused, all_agreed, agreement_awaited, *_FORMING),
     "complete": (
-        operator_closes,
+        *_CLOSING,
         all_finished,
+        others_refused,
         member_lost,
         member_came_back,
         newcomers_admitted,
         round_stands,
     ),
-    "broken": (operator_closes, all_finished, *_FORMING),
+    "broken": (*_CLOSING, all_finished, others_refused, *_FORMING),
     "closed": (stays_closed,),
 }
 

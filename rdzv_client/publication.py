@@ -37,11 +37,18 @@ def newest(known: Known | None, replica: Replica) -> Known | None:
     Its place outlasts a listing in which the round is back already and its place is not.
     """
     there, rank = replica.round, replica.my_rank
-    if there is None or (known and there.number < known.round.number):
+    if there is None or (known and _is_newer(known.round, there)):
         return known
     if rank is None and known and known.rank and participation.has_place(there, known.rank):
         rank = known.rank
     return Known(there, rank)
+
+
+def _is_newer(one: wire.Round, other: wire.Round) -> bool:
+    """Whether a record tells of what came after another; nothing comes after a closed run."""
+    if "closed" in {one.phase, other.phase}:
+        return other.phase != "closed"
+    return one.number > other.number
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ def restoration(known: Known | None, replica: Replica) -> Restoration | None:
     if known is None:
         return None
     there = replica.round
-    forgotten = there is None or there.number < known.round.number
+    forgotten = there is None or _is_newer(known.round, there)
     same = there is not None and participation.has_place(there, known.rank)
     lost_rank = known.rank if known.rank != replica.my_rank and (forgotten or same) else None
     lost_round = known.round if forgotten else None
@@ -104,6 +111,12 @@ def publish(
         number=0, proposal=0, phase="closed", cause="closed", reason="", leader=view.me
     )
     return Publication(replace(last, phase="closed", cause="closed", reason=verdict.reason))
+
+
+def refusal(verdict: protocol.Refuse) -> wire.Left:
+    """Return what a leader leaves behind of a member that it takes out of the run."""
+    member = verdict.member
+    return wire.Left(member.id, member.uid, member.slot, member.name, "refused", verdict.reason)
 
 
 def _proposal(verdict: protocol.Propose, view: View, proposal: int) -> Publication:

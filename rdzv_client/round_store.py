@@ -2,7 +2,7 @@
 
 A new one is made for every round, by the agent with rank 0, so that nothing of an earlier round can
 be read in a later one. What torchrun's agent waits for in it never outlasts the round: the wait for
-a peer that was lost ends when the round does.
+a peer that was lost, or for a store that went with its host, ends when the round does.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from torch.distributed import DistStoreError, Store, TCPStore
+from torch.distributed import DistError, DistStoreError, Store, TCPStore
 
 from rdzv_client import wire
+from rdzv_client.rank_exchange import RankExchange
 
 _EXIT_BARRIER: Final = "torchelastic/agent/terminal_state"
 _SLICE: Final = timedelta(seconds=1)
@@ -41,19 +42,26 @@ def bind(host: str, timeout_s: float) -> TCPStore:
     )
 
 
-def connect(address: wire.StoreAddress, timeout_s: float) -> TCPStore:
+def connect(address: wire.StoreAddress, attempt_s: float, timeout_s: float) -> TCPStore:
     """Connect to the store of a round.
 
+    Args:
+        address: Where it listens.
+        attempt_s: For the connection.
+        timeout_s: For any operation on it.
+
     Raises:
-        DistError: it cannot be reached within the time.
+        DistError: it cannot be reached within ``attempt_s``.
     """
-    return TCPStore(
+    store = TCPStore(
         host_name=address.host,
         port=address.port,
         is_master=False,
         wait_for_workers=False,
-        timeout=timedelta(seconds=timeout_s),
+        timeout=timedelta(seconds=attempt_s),
     )
+    store.set_timeout(timedelta(seconds=timeout_s))
+    return store
 
 
 class RoundStore(Store):  # type: ignore[misc]
@@ -61,6 +69,7 @@ class RoundStore(Store):  # type: ignore[misc]
 
     Args:
         store: What it stands on.
+        world_size: The members of the round.
         is_over: Whether the round has ended.
         finish: Called when the agent enters its exit barrier: its workers have ended with success.
         settled: Waits, at most so many seconds, until all have finished or the round has ended;
@@ -70,6 +79,7 @@ class RoundStore(Store):  # type: ignore[misc]
     def __init__(
         self,
         store: TCPStore,
+        world_size: int,
         is_over: Callable[[], bool],
         finish: Callable[[], None],
         settled: Callable[[float], bool],
@@ -77,6 +87,7 @@ class RoundStore(Store):  # type: ignore[misc]
         super().__init__()
         self._store, self._is_over = store, is_over
         self._finish, self._settled = finish, settled
+        self._exchange = RankExchange(world_size)
         self._timeout: timedelta = store.timeout
 
     @property
@@ -87,12 +98,25 @@ class RoundStore(Store):  # type: ignore[misc]
         self._timeout = timeout
 
     def set(self, key: str, value: Any) -> None:
-        self._store.set(key, value)
+        self._exchange.note(key, value)
+        try:
+            self._store.set(key, value)
+        except DistError as error:
+            self._excuse(key, error)
 
     def get(self, key: str) -> bytes:
-        self.wait([key])
-        value: bytes = self._store.get(key)
+        try:
+            self.wait([key])
+            value: bytes = self._store.get(key)
+        except DistError as error:
+            self._excuse(key, error)
+            return self._exchange.stand_in(key)
         return value
+
+    def _excuse(self, key: str, error: DistError) -> None:
+        """Go on if the fault comes from the end of the round, which may not be known here yet."""
+        if not RankExchange.concerns(key) or not self._settled(self._timeout.total_seconds()):
+            raise error
 
     def multi_get(self, keys: Sequence[str]) -> list[bytes]:
         return [self.get(key) for key in keys]

@@ -67,6 +67,18 @@ class Session:
         self.backend.start(self)
         self._thread.start()
 
+    def peek(self) -> wire.Round | None:
+        """Read the round record from the store, without taking part.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+            WireError: what stands there is not a valid round.
+        """
+        value = self.backend.read_round()
+        if value is None:
+            return None
+        return wire.decode(wire.Round, self._replica.keys.round, value)
+
     @property
     def record(self) -> wire.Member:
         """The member's record as it should stand in the store."""
@@ -223,6 +235,9 @@ class Session:
         if isinstance(verdict, protocol.Omit):
             self._replica.omit(verdict.members, now)
             return now
+        if isinstance(verdict, protocol.Refuse):
+            self.backend.refuse(publication.refusal(verdict))
+            return time.monotonic() + _RECHECK_S
         nonce = random.getrandbits(publication.NONCE_BITS)
         self._last_proposal = publication.next_proposal(view, self._last_proposal, nonce)
         new = publication.publish(verdict, view, self._last_proposal, formation_s)

@@ -97,6 +97,7 @@ class View:
             seen
             for seen in self.members
             if not seen.member.finished
+            and seen.member.closes is None
             and not is_busy(seen.member, self.round)
             and seen.member.id not in self.silent
         )
@@ -121,8 +122,14 @@ class View:
     def _bounds(self) -> tuple[int, int]:
         if self.settings:
             return self.settings.min_nodes, self.settings.max_nodes
-        first = self.members[0].member
+        first = self.first.member
         return first.min_nodes, first.max_nodes
+
+    @property
+    def first(self) -> Seen:
+        """Whose bounds count without an operator: the oldest of the last round, or of all."""
+        veterans = (seen for seen in self.members if seen.member.id in self.last_ranks)
+        return next(veterans, self.members[0])
 
     @property
     def expected_nodes(self) -> int | None:

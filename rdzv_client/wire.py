@@ -11,7 +11,8 @@ key                            written by  document
 ``op/settings``                operator    :class:`Settings`: bounds, who is expected, closed
 ``op/gone/<uid>``              operator    :class:`Gone`: this pod will never come back
 ``members/<slot>/<member>``    the member  :class:`Member`, tied to the member's own liveness
-``left/<member>``              the member  :class:`Left`: how and why it went
+``left/<member>``              the member  :class:`Left`: how and why it went (of one that is
+                               or leader   refused: the leader)
 ``round``                      the leader  :class:`Round`: the one record all members watch
 ``ranks/<member>``             the leader  :class:`Rank`: this member's place in the round
 =============================  ==========  ==================================================
@@ -206,6 +207,9 @@ class Member:
         store: Where its store for the acked proposal listens, if it was proposed as rank 0.
         stop_timeout_s: How long its agent may take to stop its workers.
         finished: Whether its workers have all ended with success.
+        topology: Where it runs, the widest part first, such as ``zone-a/rack-7``; members that have
+            a part in common get adjacent ranks. Empty: unknown.
+        closes: Why it wants the run to be closed; None while it does not.
     """
 
     id: str
@@ -221,6 +225,8 @@ class Member:
     store: StoreAddress | None = None
     stop_timeout_s: float = 30.0
     finished: bool = False
+    topology: str = ""
+    closes: str | None = None
 
     def __post_init__(self) -> None:
         require_token("member id", self.id)
@@ -252,7 +258,7 @@ class Left:
         _require(self.cause in LEFT_CAUSES, f"cause (one of {', '.join(LEFT_CAUSES)})")
 
 
-LEFT_CAUSES: Final = ("finished", "failed", "signal", "left")
+LEFT_CAUSES: Final = ("finished", "failed", "signal", "left", "refused")
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,12 @@ class Backend(Protocol):
             round_revision: The round record's last change as the leader has seen it; 0 for none.
         """
 
+    def refuse(self, left: wire.Left) -> None:
+        """As the leader, take another member out of the run for good, and say why.
+
+        It is told so: its next registration raises :class:`Evicted` with the reason.
+        """
+
     def restore(self, lost: publication.Restoration, round_revision: int) -> None:
         """Bring back a round that the store has forgotten, unless somebody was faster."""
 

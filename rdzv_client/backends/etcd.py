@@ -140,6 +140,13 @@ class EtcdBackend:
         )
 
     @_translated
+    def refuse(self, left: wire.Left) -> None:
+        leads = messages.created(self._key, self._create_revision)
+        put = messages.put(self._keys.left(left.id), wire.encode(left))
+        delete = messages.delete(self._keys.member(left.slot, left.id))
+        self._client.txn([leads], [put, delete])
+
+    @_translated
     def restore(self, lost: publication.Restoration, round_revision: int) -> None:
         if lost.rank:
             self._client.put(self._keys.rank(self._member), wire.encode(lost.rank))
@@ -229,16 +236,16 @@ class EtcdBackend:
 
     def _follow_changes(self) -> None:
         """List, then watch until leadership may have changed or the watch cannot go on."""
+        self._leading = False
         found = self._client.get(self._key)
         if found is None:
-            self._listener.lapsed()
-            self._registered.clear()
-            if not self._stopped.is_set():
-                self._registered.wait(_RETRY_S)
+            self._await_registration()
             return
         predecessor = self._predecessor(found.create_revision)
-        self._leading = False
         ranges, listing = self._listing(predecessor)
+        if all(kv.key != self._key for kv in listing.kvs):
+            self._await_registration()  # deleted in the meantime: the watch would not tell
+            return
         with self._client.watch(ranges, listing.revision + 1) as watch:
             self._watch = watch
             self._listener.listed(map(_record, listing.kvs), continuous=self._continuous)
@@ -249,6 +256,12 @@ class EtcdBackend:
                 self._tell(batch)
                 if any(e.kind == "delete" and e.kv.key == predecessor for e in batch.events):
                     return
+
+    def _await_registration(self) -> None:
+        self._listener.lapsed()
+        self._registered.clear()
+        if not self._stopped.is_set():
+            self._registered.wait(_RETRY_S)
 
     def _predecessor(self, create_revision: int) -> str | None:
         older = self._client.get_prefix(

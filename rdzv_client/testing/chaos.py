@@ -48,6 +48,8 @@ class Schedule:
             self.random.choice(self._actions())()
         self._calm()
         cluster.run_until(self._stands, CALM_S)
+        if self.random.random() < 0.2:
+            self._close()
 
     def _actions(self) -> list[Callable[[], None]]:
         return [
@@ -133,6 +135,19 @@ class Schedule:
         while len(self._alive()) < cluster.min_nodes:
             self._slots += 1
             cluster.start(f"w{self._slots}", self._slots)
+
+    def _close(self) -> None:
+        """Any member closes the run; who comes later finds it closed, also in an emptied store."""
+        cluster = self.cluster
+        self.random.choice(self._alive()).close("a test said so")
+        cluster.closing_is_meant = True
+        cluster.run_until(lambda: bool(cluster.round and cluster.round.phase == "closed"), CALM_S)
+        if self.random.random() < 0.5:
+            cluster.replace_store()
+            cluster.run(10.0)
+        self._slots += 1
+        late = cluster.start(f"w{self._slots}", self._slots)
+        cluster.run_until(lambda: late.ended is not None, CALM_S)
 
     def _stands(self) -> bool:
         """Whether every live member that there is room for works in the same standing round."""

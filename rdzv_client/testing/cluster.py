@@ -55,6 +55,7 @@ class Cluster:
         self._order = itertools.count()
         self._delivered_at: dict[str, float] = {}
         self.settings_seq = 0
+        self.closing_is_meant = False
 
     # --- time ---
 
@@ -138,9 +139,9 @@ class Cluster:
 
     # --- what happens to it ---
 
-    def start(self, name: str, slot: int | None = None) -> SimulatedMember:
+    def start(self, name: str, slot: int | None = None, topology: str = "") -> SimulatedMember:
         """Start an agent; it enters ``next_rendezvous`` at once."""
-        member = SimulatedMember(self, name, slot)
+        member = SimulatedMember(self, name, slot, topology)
         self.members[member.id] = member
         self.at(0.0, member.begin)
         if len(self.members) == 1:
@@ -161,6 +162,7 @@ class Cluster:
     def settings(self, expected: int | None = None, closed: str | None = None) -> None:
         """Write the operator's settings."""
         self.settings_seq += 1
+        self.closing_is_meant |= closed is not None
         settings = wire.Settings(
             self.settings_seq,
             self.min_nodes,
@@ -184,6 +186,7 @@ class Cluster:
     def replace_store(self) -> None:
         """Put an empty store in place of this one, with the operator's settings and floor in it."""
         self.store.empty()
+        self.promises.store_was_emptied()
         self.settings()
         for member in self.members.values():
             self.at(self.delay(), functools.partial(member.deliver, member.resync))

@@ -28,14 +28,14 @@ class SimulatedMember:
         listing: How often it has listed the run; a watch begins with a listing.
     """
 
-    def __init__(self, cluster: Cluster, name: str, slot: int | None) -> None:
+    def __init__(self, cluster: Cluster, name: str, slot: int | None, topology: str = "") -> None:
         self.cluster, self.name, self.slot = cluster, name, slot
         self.uid = f"{name}-{next(_nonces)}"
         self.id = f"{self.uid}.0"
         self.keys = wire.Keys("run")
         self.key = self.keys.member(slot, self.id)
         self.replica = Replica(self.keys, self.id, cluster.timing)
-        self.record = cluster.record_for(self)
+        self.record = replace(cluster.record_for(self), topology=topology)
         self.create_revision = self._mod_revision = 0
         self.entered: participation.Enter | None = None
         self.ended: str | None = None
@@ -93,6 +93,11 @@ class SimulatedMember:
     def finish(self) -> None:
         """The workers of this node end with success."""
         self.record = replace(self.record, finished=True)
+        self._advance()
+
+    def close(self, reason: str) -> None:
+        """It asks for the run to be closed."""
+        self.record = replace(self.record, closes=reason)
         self._advance()
 
     def leave(self, cause: str, reason: str) -> None:
@@ -178,9 +183,13 @@ class SimulatedMember:
         record = self.cluster.store.records.get(self.key)
         return record.mod_revision if record else 0
 
-    def _is_out(self) -> bool:
-        out = {self.keys.gone(self.uid), self.keys.left(self.id)}
-        return bool(out & set(self.cluster.store.records))
+    def _out(self) -> str | None:
+        """Why it may not register any longer."""
+        records = self.cluster.store.records
+        if self.keys.gone(self.uid) in records:
+            return "declared gone"
+        key = self.keys.left(self.id)
+        return wire.decode(wire.Left, key, records[key].value).reason if key in records else None
 
     def _others_in_slot(self) -> tuple[str, ...]:
         """A new process takes the place of an older one in its slot."""
@@ -196,8 +205,8 @@ class SimulatedMember:
         self._writing = None
         if revision:
             self._written, self._mod_revision = sent, revision
-        elif registers and self._is_out():
-            self.ended = "declared gone"
+        elif registers and (why := self._out()):
+            self.ended = why
         else:
             self._written = None
         self._advance()
@@ -289,8 +298,19 @@ class SimulatedMember:
         elif isinstance(verdict, protocol.Wait):
             if verdict.until is not None:
                 self.cluster.at(verdict.until - now, lambda: self.deliver(self._advance))
+        elif isinstance(verdict, protocol.Refuse):
+            self._refuse(publication.refusal(verdict))
         else:
             self._publish(verdict, view)
+
+    def _refuse(self, left: wire.Left) -> None:
+        write = Write(
+            self.id,
+            {self.keys.left(left.id): wire.encode(left)},
+            (self.keys.member(left.slot, left.id),),
+            created={self.key: self.create_revision},
+        )
+        self._send_as_leader(write)
 
     def _publish(
         self,
@@ -310,6 +330,9 @@ class SimulatedMember:
             created={self.key: self.create_revision},
             modified={self.keys.round: self.replica.round_revision},
         )
+        self._send_as_leader(write)
+
+    def _send_as_leader(self, write: Write) -> None:
         self._publishing = True
         self.cluster.send(self, write, self._published)
         self.cluster.at(1.0, lambda: self.deliver(lambda: self._published(0)))

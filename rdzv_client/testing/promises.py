@@ -2,7 +2,7 @@
 
 P1: all who return from round r got the same members, ranks and store address. P2: ranks are 0 to
 n-1 and min <= n <= max. P3: nobody returns from a round it is not in. P4: round numbers only grow.
-P5: closed is final.
+P5: closed is final. L4: a leave, or a failure, never closes.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ class Promises:
         self.highest = 0
         self._closed = False
 
+    def store_was_emptied(self) -> None:
+        """Until somebody who knows that the run is closed comes, nobody can know it."""
+        self._closed = False
+
     def check_store(self, changes: list[Change]) -> None:
         """Look at every round record that is written."""
         for change in changes:
@@ -40,6 +44,7 @@ class Promises:
     def _check_round(self, round_: wire.Round) -> None:
         self._expect("P5", not self._closed or round_.phase == "closed", "reopened")
         self._closed = round_.phase == "closed"
+        self._expect("L4", not self._closed or self._may_close(), "closed, and nobody meant it")
         if round_.phase != "complete":
             return
         known = self.formed.get(round_.number)
@@ -52,6 +57,10 @@ class Promises:
         self._expect("P2", fits, f"{round_.world_size} members, not {low} to {high}")
         self.highest = round_.number
         self.formed[round_.number] = round_
+
+    def _may_close(self) -> bool:
+        finished = any(member.record.finished for member in self.cluster.members.values())
+        return self.cluster.closing_is_meant or finished
 
     def check_return(self, member: SimulatedMember, step: participation.Enter) -> None:
         """Look at what a member gets from ``next_rendezvous``."""

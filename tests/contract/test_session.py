@@ -1,5 +1,6 @@
 """Members form rounds over every kind of real store, and keep them through its outages."""
 
+import json
 from contextlib import ExitStack
 
 import pytest
@@ -175,6 +176,82 @@ def test_a_new_process_in_a_slot_takes_the_place_of_the_old_one(run):
     assert Entry(a).result().world_size == 2
     assert successor.result().world_size == 2
     assert told(b)
+
+
+def test_any_member_may_close_the_run_and_who_works_is_not_disturbed(run):
+    from rdzv_client import api
+
+    run.settings(expected=2)
+    a, b = run.member("a", 0), run.member("b", 1)
+    enter(a, b)
+    b.set_closed()
+    assert b.is_closed()
+    assert a._session.wait(a.is_closed, LIMIT_S)
+    assert a.num_nodes_waiting() == 0
+    with pytest.raises(api.RendezvousClosedError, match="b closed it"):
+        Entry(a).result()
+
+
+def test_a_run_may_be_closed_and_found_closed_without_joining_it(run):
+    from rdzv_client import api
+
+    outsider, newcomer = run.member("a"), run.member("b")
+    assert not newcomer.is_closed()
+    outsider.set_closed()
+    assert newcomer.is_closed()
+    with pytest.raises(api.RendezvousClosedError):
+        Entry(newcomer).result()
+
+
+def test_who_was_started_with_other_bounds_is_refused_by_name_and_the_others_go_on(run):
+    from rdzv_client import api
+
+    first = Entry(run.member("a", min_nodes=2, max_nodes=2))
+    assert first.handler._session.wait(lambda: first.handler._session._written, LIMIT_S)
+    with pytest.raises(api.RendezvousError, match=r"b was started with 3:3 .* a began .* 2:2"):
+        Entry(run.member("b", min_nodes=3, max_nodes=3)).result()
+    third = Entry(run.member("c", min_nodes=2, max_nodes=2))
+    assert {first.result().world_size, third.result().world_size} == {2}
+
+
+def test_an_operators_bounds_count_whatever_a_member_was_started_with(run):
+    run.settings(expected=2, low=2, high=2)
+    a, b = run.member("a", min_nodes=1, max_nodes=9), run.member("b", min_nodes=3, max_nodes=3)
+    assert [info.world_size for info in enter(a, b)] == [2, 2]
+
+
+def test_ranks_follow_the_topology(run):
+    run.settings(expected=4)
+    places = {"a": "rack-1", "b": "rack-2", "c": "rack-1", "d": "rack-2"}
+    members = [run.member(n, slot, topology=places[n]) for slot, n in enumerate(places)]
+    infos = dict(zip(places, enter(*members), strict=True))
+    assert [infos[name].rank for name in "acbd"] == [0, 1, 2, 3]
+
+
+def test_an_agent_whose_peer_dies_while_ranks_are_exchanged_goes_on_to_the_next_round(run):
+    run.settings(expected=2, low=1)
+    a, b = run.member("a", 0), run.member("b", 1)
+    first, _ = enter(a, b)
+    own = {"role": "trainer", "rank": 0, "local_world_size": 4}
+    first.store.set("torchelastic/role_info/0", json.dumps(own).encode())
+    run.gone(b)
+    infos = first.store.multi_get([f"torchelastic/role_info/{rank}" for rank in range(2)])
+    assert [json.loads(info)["local_world_size"] for info in infos] == [4, 4]
+    assert a.num_nodes_waiting() == 1
+    assert enter(a)[0].world_size == 1
+
+
+def test_an_agent_whose_store_dies_while_ranks_are_exchanged_goes_on_to_the_next_round(run):
+    run.settings(expected=2, low=1)
+    a, b = run.member("a", 0), run.member("b", 1)
+    host, guest = enter(a, b)
+    own = {"role": "trainer", "rank": 1, "local_world_size": 4}
+    guest.store.set("torchelastic/role_info/1", json.dumps(own).encode())
+    del host
+    a._bound = None
+    run.gone(a)
+    assert json.loads(guest.store.get("torchelastic/assigned_ranks/1")) == [4, 8, 4, 8]
+    assert enter(b)[0].world_size == 1
 
 
 def test_a_frozen_store_costs_no_round(fragile):

@@ -76,9 +76,10 @@ class Player:
         self.cluster.settings(closed=" ".join(reason))
 
     def do_start(self, *names):
-        for place in names:
-            name, _, slot = place.partition("@")
-            self.cluster.start(name, int(slot) if slot else None)
+        for agent in names:
+            name, _, place = agent.partition("@")
+            slot, _, topology = place.partition("@")
+            self.cluster.start(name, int(slot) if slot else None, topology)
 
     def do_run(self, seconds):
         self.cluster.run(float(seconds))
@@ -89,6 +90,10 @@ class Player:
 
     def do_gone(self, name):
         self.cluster.gone(self.member(name))
+
+    def do_asks_to_close(self, name, *reason):
+        self.cluster.closing_is_meant = True
+        self.member(name).close(" ".join(reason))
 
     def do_leave(self, name):
         self.member(name).leave("signal", "it was told to stop")
