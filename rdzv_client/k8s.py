@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from rdzv_client import wire
+from rdzv_client import identity, wire
 
 NAME = "k8s"
 
@@ -42,7 +41,7 @@ def create_handler(params: Any) -> Any:
 
     show_log()
     chosen = options.parse(params.config)
-    record = identify(os.environ, params)
+    record = identity.of_pod(os.environ, params.min_nodes, params.max_nodes, params.local_addr)
     keys = wire.Keys(params.run_id)
     client = etcdv3.Client(etcd_endpoints(params.endpoint), request_timeout_s=chosen.read_timeout)
     backend = EtcdBackend(client, keys, record.id, record.slot, chosen.lease_ttl)
@@ -78,51 +77,3 @@ def etcd_endpoints(endpoint: str) -> list[str]:
             "etcd://HOST:PORT or etcds://HOST:PORT, several separated by ';'"
         )
     return [f"{urls[scheme]}://{address}" for address in addresses.split(";")]
-
-
-def identify(environ: Mapping[str, str], params: Any) -> wire.Member:
-    """Return the record of this process, from what the operator injected.
-
-    Raises:
-        ValueError: something of it is missing or wrong.
-    """
-    uid = _required(environ, "RDZV_POD_UID")
-    return wire.Member(
-        id=f"{uid}.{secrets.token_hex(4)}",
-        uid=uid,
-        slot=_slot(environ),
-        name=_required(environ, "RDZV_POD_NAME"),
-        node=environ.get("RDZV_NODE_NAME", ""),
-        addr=params.local_addr or _required(environ, "PET_LOCAL_ADDR"),
-        min_nodes=params.min_nodes,
-        max_nodes=params.max_nodes,
-        stop_timeout_s=_stop_timeout_s(environ),
-    )
-
-
-def _required(environ: Mapping[str, str], name: str) -> str:
-    value = environ.get(name, "")
-    if not value:
-        raise ValueError(
-            f"{name} is not set: the rendezvous backend {NAME!r} runs in the pods of an "
-            "ElasticJob, whose operator sets it"
-        )
-    return value
-
-
-def _slot(environ: Mapping[str, str]) -> int | None:
-    value = environ.get("RDZV_SLOT", "")
-    if value and not value.isdecimal():
-        raise ValueError(f"RDZV_SLOT={value!r} must be the pod's index, a number from 0")
-    return int(value) if value else None
-
-
-def _stop_timeout_s(environ: Mapping[str, str]) -> float:
-    """How long torchrun may take to stop the workers; its own default is 30 s."""
-    for name in ("PET_SHUTDOWN_TIMEOUT", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT"):
-        if value := environ.get(name, ""):
-            try:
-                return float(value)
-            except ValueError:
-                raise ValueError(f"{name}={value!r} must be a number of seconds") from None
-    return 30.0

@@ -5,10 +5,6 @@ import pytest
 from rdzv_client import k8s, options
 
 
-class Parameters:
-    local_addr, min_nodes, max_nodes = "10.0.0.1", 2, 4
-
-
 def test_what_is_not_given_has_its_default():
     assert options.parse({}) == options.Options()
 
@@ -55,15 +51,3 @@ def test_an_endpoint_names_its_scheme(endpoint, urls):
 def test_another_endpoint_is_refused(endpoint):
     with pytest.raises(ValueError, match="must be etcd://HOST:PORT"):
         k8s.etcd_endpoints(endpoint)
-
-
-def test_outside_a_pod_the_missing_variable_is_named():
-    with pytest.raises(ValueError, match=r"RDZV_POD_UID is not set: .* pods of an ElasticJob"):
-        k8s.identify({}, Parameters)
-
-
-def test_a_process_is_its_pod_and_a_nonce():
-    environ = {"RDZV_POD_UID": "uid", "RDZV_POD_NAME": "digits-1-0", "RDZV_SLOT": "1"}
-    first, second = (k8s.identify(environ, Parameters) for _ in range(2))
-    assert (first.uid, first.slot, first.addr) == ("uid", 1, "10.0.0.1")
-    assert first.id != second.id
