@@ -25,6 +25,7 @@ are ignored, so that a newer writer of the same version can add some.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
 import typing
@@ -120,6 +121,7 @@ class Keys:
         return self.ranks + require_token("member id", member)
 
 
+@functools.lru_cache(maxsize=128)
 def _quoted(run_id: str) -> str:
     return urllib.parse.quote(run_id, safe=":@+", errors="surrogatepass")
 
@@ -377,33 +379,36 @@ def _parse(value: bytes) -> dict[str, Any]:
 
 
 def _typed(kind: type, fields: dict[str, Any]) -> dict[str, Any]:
-    hints = _hints(kind)
     arguments = {}
-    for field in dataclasses.fields(kind):
-        if field.name in fields:
-            arguments[field.name] = _checked(field.name, hints[field.name], fields[field.name])
-        elif field.default is dataclasses.MISSING:
-            raise WireError(f"field {field.name!r} is missing")
+    for name, allowed, required in _fields(kind):
+        if name in fields:
+            arguments[name] = _checked(name, allowed, fields[name])
+        elif required:
+            raise WireError(f"field {name!r} is missing")
     return arguments
 
 
-def _checked(name: str, hint: Any, value: Any) -> Any:
-    allowed = typing.get_args(hint) or (hint,)
+def _checked(name: str, allowed: tuple[type, ...], value: Any) -> Any:
+    # bool is an int to isinstance, and never meant where a number stands.
+    if type(value) in allowed and not (type(value) is int and abs(value) >= 2**63):
+        return value
     if StoreAddress in allowed and isinstance(value, dict):
         return StoreAddress(**_typed(StoreAddress, value))
     if float in allowed and type(value) is int and abs(value) < 2**53:
         return float(value)
-    # bool is an int to isinstance, and never meant where a number stands.
-    if type(value) in allowed and not (type(value) is int and abs(value) >= 2**63):
-        return value
     expected = " or ".join("null" if t is type(None) else t.__name__ for t in allowed)
     raise WireError(f"field {name!r} should be {expected}, not {type(value).__name__}")
 
 
-_HINTS: dict[type, dict[str, Any]] = {}
-
-
-def _hints(kind: type) -> dict[str, Any]:
-    if kind not in _HINTS:
-        _HINTS[kind] = typing.get_type_hints(kind)
-    return _HINTS[kind]
+@functools.cache
+def _fields(kind: type) -> tuple[tuple[str, tuple[type, ...], bool], ...]:
+    """The fields of a document: name, types allowed, whether it must be there."""
+    hints = typing.get_type_hints(kind)
+    return tuple(
+        (
+            field.name,
+            typing.get_args(hints[field.name]) or (hints[field.name],),
+            field.default is dataclasses.MISSING,
+        )
+        for field in dataclasses.fields(kind)
+    )

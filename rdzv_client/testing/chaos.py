@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from rdzv_client.testing.cluster import Cluster
 from rdzv_client.testing.member import SimulatedMember
@@ -10,6 +10,16 @@ from rdzv_client.view import Timing
 
 STORM_S = 90.0
 CALM_S = 180.0
+
+
+def first_broken(seeds: Iterable[int]) -> str | None:
+    """Run schedules; return the first that broke a promise, and how, or None."""
+    for seed in seeds:
+        try:
+            Schedule(seed).run()
+        except AssertionError as error:
+            return f"replay with SEED={seed}: {error}"
+    return None
 
 
 class Schedule:
@@ -27,6 +37,7 @@ class Schedule:
             max_nodes=3 + seed % 4,
             delay_s=(0.0005, 0.002) if seed % 2 else (0.001, 1.5),
             loss=(0.0, 0.05, 0.3)[seed % 3],
+            repeats=(0.0, 0.1)[seed // 3 % 2],
             timing=Timing(last_call_s=10.0),
         )
         self.random = self.cluster.random
@@ -126,7 +137,7 @@ class Schedule:
         cluster = self.cluster
         if cluster.frozen:
             cluster.thaw()
-        cluster.loss = 0.0
+        cluster.loss = cluster.repeats = 0.0
         for member in cluster.members.values():
             if member.paused:
                 member.resume()
@@ -137,12 +148,16 @@ class Schedule:
             cluster.start(f"w{self._slots}", self._slots)
 
     def _close(self) -> None:
-        """Any member closes the run; who comes later finds it closed, also in an emptied store."""
+        """Any member closes the run, and who comes later finds it closed.
+
+        An emptied store is told so again, if anybody is left who knows.
+        """
         cluster = self.cluster
         self.random.choice(self._alive()).close("a test said so")
         cluster.closing_is_meant = True
         cluster.run_until(lambda: bool(cluster.round and cluster.round.phase == "closed"), CALM_S)
-        if self.random.random() < 0.5:
+        cluster.run(10.0)
+        if self._alive() and self.random.random() < 0.5:
             cluster.replace_store()
             cluster.run(10.0)
         self._slots += 1

@@ -30,6 +30,7 @@ class Cluster:
         max_nodes: Most members of a round.
         delay_s: Least and most time that a message takes.
         loss: Share of answers to transactions that are lost.
+        repeats: Share of transactions that arrive a second time, later.
     """
 
     def __init__(
@@ -40,12 +41,13 @@ class Cluster:
         max_nodes: int = 4,
         delay_s: tuple[float, float] = (0.0005, 0.002),
         loss: float = 0.0,
+        repeats: float = 0.0,
         timing: Timing | None = None,
     ) -> None:
         self.random = random.Random(seed)  # noqa: S311 - a schedule, not a secret
         self.now = 0.0
         self.min_nodes, self.max_nodes = min_nodes, max_nodes
-        self.delay_s, self.loss = delay_s, loss
+        self.delay_s, self.loss, self.repeats = delay_s, loss, repeats
         self.timing = timing or Timing()
         self.store = Store()
         self.members: dict[str, SimulatedMember] = {}
@@ -53,6 +55,7 @@ class Cluster:
         self.frozen = False
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
+        self.nonces = itertools.count(1)
         self._delivered_at: dict[str, float] = {}
         self.settings_seq = 0
         self.closing_is_meant = False
@@ -100,6 +103,8 @@ class Cluster:
             if self.frozen:
                 return
             held, changes = self.store.apply(write)
+            if held:
+                self.promises.check_write(write)
             if held and write.leased:
                 self.store.expires_at[write.owner] = self.now + self.timing.lease_ttl_s
             self.publish(changes)
@@ -109,6 +114,8 @@ class Cluster:
 
         if not member.cut_off:
             self.at(self.delay(), arrive)
+            if self.random.random() < self.repeats:
+                self.at(self.delay() + self.delay(), arrive)
 
     def beat(self, member: SimulatedMember) -> None:
         """Carry a keep-alive to the store, and its answer back."""

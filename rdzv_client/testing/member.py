@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,8 +13,6 @@ from rdzv_client.view import View
 
 if TYPE_CHECKING:
     from rdzv_client.testing.cluster import Cluster
-
-_nonces = itertools.count(1)
 
 
 class SimulatedMember:
@@ -30,7 +27,7 @@ class SimulatedMember:
 
     def __init__(self, cluster: Cluster, name: str, slot: int | None, topology: str = "") -> None:
         self.cluster, self.name, self.slot = cluster, name, slot
-        self.uid = f"{name}-{next(_nonces)}"
+        self.uid = f"{name}-{next(cluster.nonces)}"
         self.id = f"{self.uid}.0"
         self.keys = wire.Keys("run")
         self.key = self.keys.member(slot, self.id)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rdzv_client import participation, wire
-from rdzv_client.testing.store import Change
+from rdzv_client.testing.store import Change, Write
 
 if TYPE_CHECKING:
     from rdzv_client.testing.cluster import Cluster
@@ -40,6 +40,12 @@ class Promises:
         for change in changes:
             if change.record and change.key.endswith("/round"):
                 self._check_round(wire.decode(wire.Round, change.key, change.record.value))
+
+    def check_write(self, write: Write) -> None:
+        """Look at a transaction that was carried out: no stale leader's is."""
+        created = self.cluster.store.created
+        stale = [key for key, revision in write.created.items() if created(key) != revision]
+        self._expect("P4", not stale, f"{write.owner} wrote although {stale} is another by now")
 
     def _check_round(self, round_: wire.Round) -> None:
         self._expect("P5", not self._closed or round_.phase == "closed", "reopened")

@@ -56,17 +56,18 @@ class Store:
         return True, changes + self._delete(write.deletes)
 
     def _holds(self, write: Write) -> bool:
-        created = all(self._created(key) == rev for key, rev in write.created.items())
+        created = all(self.created(key) == rev for key, rev in write.created.items())
         return created and all(self._modified(key) == rev for key, rev in write.modified.items())
 
-    def _created(self, key: str) -> int:
+    def created(self, key: str) -> int:
+        """Return when a key was created; 0 when there is none."""
         return self.records[key].create_revision if key in self.records else 0
 
     def _modified(self, key: str) -> int:
         return self.records[key].mod_revision if key in self.records else 0
 
     def _put(self, key: str, value: bytes, write: Write) -> Change:
-        created = self._created(key) or self.revision
+        created = self.created(key) or self.revision
         self.records[key] = Record(key, value, created, self.revision)
         if write.leased:
             self._lease_of[key] = write.owner
@@ -79,6 +80,8 @@ class Store:
     def expire(self, now: float) -> list[Change]:
         """Drop the leases that have run out by ``now``, and their keys."""
         dead = {owner for owner, at in self.expires_at.items() if at <= now}
+        if not dead:
+            return []
         for owner in dead:
             del self.expires_at[owner]
         keys = tuple(key for key, owner in self._lease_of.items() if owner in dead)

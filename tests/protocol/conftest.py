@@ -4,12 +4,10 @@ A script is a list of blocks. A block is one command, a line ``----``, and what 
 ``pytest tests/protocol --accept`` writes what was seen into the scripts; read the difference.
 """
 
-import itertools
 
 import pytest
 
 from rdzv_client import wire
-from rdzv_client.testing import member
 from rdzv_client.testing.cluster import RUN, Cluster
 
 
@@ -44,7 +42,6 @@ class Player:
     """Plays one script on a cluster whose messages all take one millisecond."""
 
     def __init__(self):
-        member._nonces = itertools.count(1)
         self.cluster = Cluster(delay_s=(0.001, 0.001))
         self.seen = None
         self.entered = {}
