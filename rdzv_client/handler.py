@@ -22,7 +22,7 @@ _CONNECT_ATTEMPT_S = 5.0
 _RECHECK_S = 1.0
 
 
-class ProtocolHandler(api.RendezvousHandler):  # type: ignore[misc]
+class ProtocolHandler(api.RendezvousHandler):
     """Forms rounds with the other members of a run.
 
     ``num_nodes_waiting`` answers from what the session has heard: it never waits for the store and
