@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import socket
@@ -70,18 +71,20 @@ class WatchStream:
     def endpoint(self) -> str:
         return str(self._link.endpoint)
 
-    def receive(self) -> bytes | None:
-        """The next message, or None when woken.
+    def receive(self, until_s: float = math.inf) -> bytes | None:
+        """The next message, or None when woken, or when it is ``until_s`` of the monotonic clock.
 
         Raises:
             OSError: the connection is lost; ResponseInvalid: it does not speak the protocol.
         """
         while not self._lines:
-            woken, readable = self._wait()
+            woken, readable = self._wait(until_s)
             if readable:
                 self._read()
             elif woken:
                 self._wakeup.clear()
+                return None
+            elif time.monotonic() >= until_s:
                 return None
             else:
                 self._beat()
@@ -105,13 +108,13 @@ class WatchStream:
         if frames:
             self._link.send(b"".join(frames), time.monotonic() + self._heartbeat_s)
 
-    def _wait(self) -> tuple[bool, bool]:
+    def _wait(self, until_s: float) -> tuple[bool, bool]:
         """Whether it was woken, and whether there is something to read; neither: beat."""
         sock = self._link.sock
         if isinstance(sock, ssl.SSLSocket) and sock.pending():
             return False, True
         quiet_since_s = self._heard_s if self._pinged_s is None else self._pinged_s
-        left_s = quiet_since_s + self._heartbeat_s - time.monotonic()
+        left_s = min(quiet_since_s + self._heartbeat_s, until_s) - time.monotonic()
         ready = _readable([self._wakeup.fileno(), sock.fileno()], max(left_s, 0.0))
         return self._wakeup.fileno() in ready, sock.fileno() in ready
 
@@ -170,4 +173,4 @@ def _readable(descriptors: list[int], timeout_s: float) -> set[int]:
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)
-    return {descriptor for descriptor, _ in poll.poll(timeout_s * 1000)}
+    return {descriptor for descriptor, _ in poll.poll(math.ceil(timeout_s * 1000))}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import random
 import threading
@@ -71,6 +72,8 @@ class Watch:
         heartbeat_s: how long the server may be silent before it is pinged, and then before it is
             given up.
         max_delay_s: the longest wait between two attempts to connect.
+        until_s: of ``time.monotonic()``, when the iteration ends by itself; an attempt to connect
+            is not cut short.
 
     While iterating it raises:
         Resync: it cannot go on without a gap; list again and make a new watch.
@@ -90,6 +93,7 @@ class Watch:
         on_contact: Callable[[Contact], None] | None = None,
         heartbeat_s: float = 2.0,
         max_delay_s: float = 3.0,
+        until_s: float = math.inf,
     ) -> None:
         if not heartbeat_s > 0:
             raise ValueError(f"heartbeat_s: expected more than 0, got {heartbeat_s}")
@@ -98,6 +102,7 @@ class Watch:
         self._on_contact = on_contact
         self._heartbeat_s = heartbeat_s
         self._max_delay_s = max_delay_s
+        self._until_s = until_s
         self._contact = Contact(connected=False, since_s=time.monotonic())
         self._pid = os.getpid()
         self._wakeup = stream.Wakeup()
@@ -160,7 +165,7 @@ class Watch:
         if self._pid != os.getpid():
             raise RuntimeError("this watch belongs to another process: make a new one")
         with self._iterating:
-            while not self._closed:
+            while not self._closed and time.monotonic() < self._until_s:
                 try:
                     batch = self._step()
                 except _TRANSIENT as error:
@@ -172,6 +177,7 @@ class Watch:
                 else:
                     if batch is not None:
                         return batch
+            self._closed = True
             self._release()
             raise StopIteration
 
@@ -194,7 +200,7 @@ class Watch:
             raise ConnectionError(reason)
         link = self._stream or self._connect()
         self._ask(link)
-        line = link.receive()
+        line = link.receive(self._until_s)
         return None if line is None else self._accept(answers.watch_batch(line))
 
     def _connect(self) -> stream.WatchStream:
@@ -278,7 +284,8 @@ class Watch:
         longest_s = min(self._max_delay_s, _FIRST_DELAY_S * 2**self._failures)
         self._failures = min(self._failures + 1, 16)
         if not self._closed:
-            self._wakeup.wait(longest_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            delay_s = longest_s * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+            self._wakeup.wait(max(0.0, min(delay_s, self._until_s - time.monotonic())))
 
     def _drop(self) -> None:
         if self._stream is not None:
