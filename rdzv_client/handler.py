@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from torch.distributed import DistError, TCPStore
 
-from rdzv_client import api, events, participation, round_store, termination, wire
+from rdzv_client import api, events, participation, protocol, round_store, termination, wire
 from rdzv_client.backends import StoreUnavailable
 from rdzv_client.options import Options
 from rdzv_client.session import Session
@@ -218,15 +218,24 @@ class ProtocolHandler(api.RendezvousHandler):
 
     def _time_out(self, step: participation.Await) -> NoReturn:
         limit_s = self._options.join_timeout
-        fault = self._session.fault
+        fault, who = self._session.fault, self._who_is_there()
         self._leave("left", f"it found no place in a round within {limit_s:g} s")
         if isinstance(fault, wire.WireError):
             raise api.RendezvousStateError(f"run {self._run_id}: {fault}")
         if fault is not None:
             raise api.RendezvousConnectionError(f"run {self._run_id}: {fault}")
         raise api.RendezvousTimeoutError(
-            f"run {self._run_id}: no place in a round within {limit_s:g} s: {step.reason}"
+            f"run {self._run_id}: no place in a round within {limit_s:g} s: {step.reason}{who}"
         )
+
+    def _who_is_there(self) -> str:
+        try:
+            here = self._session.census()
+        except StoreUnavailable:
+            return ""
+        least = self._session.record.min_nodes
+        there = f"{protocol.count(len(here), 'member')} there ({protocol.names(here)})"
+        return f"; {there}, at least {least} needed"
 
     def _agree(self, step: participation.Agree) -> None:
         address = None

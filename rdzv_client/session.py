@@ -7,6 +7,7 @@ reads what the session knows, so that nothing which the agent polls ever waits f
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 _BACKOFF_S = (0.05, 2.0)
 _RECHECK_S = 0.5
+_SAY_EVERY_S = 1.0
 
 
 class Session:
@@ -57,7 +59,7 @@ class Session:
         self._contact = Contact(timing.lease_ttl_s, self._progress_at)
         self._version = 0
         self._ended = False
-        self._waiting_for = ""
+        self._waiting_for, self._said_at = "", 0.0
         self._thread = threading.Thread(target=self._run, name="rendezvous-session", daemon=True)
 
     # --- what the handler asks ---
@@ -78,6 +80,18 @@ class Session:
         if value is None:
             return None
         return wire.decode(wire.Round, self._replica.keys.round, value)
+
+    def census(self) -> list[wire.Member]:
+        """Read from the store who is there.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        members = []
+        for value in self.backend.read_members():
+            with contextlib.suppress(wire.WireError):
+                members.append(wire.decode(wire.Member, "", value))
+        return members
 
     @property
     def record(self) -> wire.Member:
@@ -229,7 +243,7 @@ class Session:
             formation_s = self._replica.formation_s(now)
         verdict = protocol.decide(view, now)
         if isinstance(verdict, protocol.Wait):
-            self._say_once(verdict.reason)
+            self._say_what_is_awaited(verdict.reason, now)
             return verdict.until if verdict.until is not None else now + _RECHECK_S
         log.info("As the leader: %s: %s", type(verdict).__name__.lower(), verdict.reason)
         if isinstance(verdict, protocol.Omit):
@@ -271,7 +285,8 @@ class Session:
         self._version += 1
         self._changed.notify_all()
 
-    def _say_once(self, reason: str) -> None:
-        if reason != self._waiting_for:
-            self._waiting_for = reason
-            log.debug("As the leader: %s", reason)
+    def _say_what_is_awaited(self, reason: str, now: float) -> None:
+        """One line for each change, but not for every member that comes within the same second."""
+        if reason != self._waiting_for and now - self._said_at >= _SAY_EVERY_S:
+            self._waiting_for, self._said_at = reason, now
+            log.info("As the leader: %s", reason)

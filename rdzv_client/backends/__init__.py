@@ -56,6 +56,9 @@ class Backend(Protocol):
     def read_round(self) -> bytes | None:
         """Read the round record as it is now, without taking part; None when there is none."""
 
+    def read_members(self) -> list[bytes]:
+        """Read the records of all live members as they are now, without taking part."""
+
     def start(self, listener: Listener) -> None:
         """Begin to listen, and to show life."""
 

@@ -82,6 +82,10 @@ class EtcdBackend:
         found = self._client.get(self._keys.round)
         return found.value if found else None
 
+    @_translated
+    def read_members(self) -> list[bytes]:
+        return [kv.value for kv in self._client.get_prefix(self._keys.members).kvs]
+
     def start(self, listener: Listener) -> None:
         self._listener = listener
         for name, loop in (("watch", self._listen), ("beat", self._beat)):

@@ -4,7 +4,6 @@ A script is a list of blocks. A block is one command, a line ``----``, and what 
 ``pytest tests/protocol --accept`` writes what was seen into the scripts; read the difference.
 """
 
-
 import pytest
 
 from rdzv_client import wire
