@@ -3,7 +3,9 @@
 A store of a new kind needs a class with these methods; the tests themselves do not change.
 """
 
-from rdzv_client import etcdv3, wire
+import contextlib
+
+from rdzv_client import etcd3_adapter, etcdv3, wire
 from rdzv_client.backends.etcd import EtcdBackend
 
 
@@ -21,8 +23,10 @@ class EtcdRuns:
 
     def backend(self, keys, record, options):
         """One member's access to the run."""
-        client = etcdv3.Client([self.server.url])
-        return EtcdBackend(client, keys, record.id, record.slot, options.lease_ttl)
+        return EtcdBackend(self._connect(), keys, record.id, record.slot, options.lease_ttl)
+
+    def _connect(self):
+        return etcdv3.Client([self.server.url])
 
     # --- what an operator writes and reads ---
 
@@ -58,3 +62,26 @@ class EtcdRuns:
         """Kill it, and start an empty one at the same address."""
         self.server.empty(token="second")
         self.server.start()
+
+
+class Etcd3Runs(EtcdRuns):
+    """The same, with members that use clients of the package ``etcd3``."""
+
+    name = "etcd3"
+
+    def __init__(self, server):
+        super().__init__(server)
+        self._clients = contextlib.ExitStack()
+
+    def close(self):
+        super().close()
+        self._clients.close()
+
+    def _connect(self):
+        client = self._clients.enter_context(connect_etcd3(self.server.port))
+        return etcd3_adapter.adapt(client)
+
+
+def connect_etcd3(port):
+    etcd3 = etcd3_adapter.import_etcd3()
+    return etcd3.client("127.0.0.1", port, grpc_options=etcd3_adapter.GRPC_OPTIONS)

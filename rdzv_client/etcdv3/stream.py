@@ -11,11 +11,14 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
 
 from rdzv_client.etcdv3 import answers, requests, websocket
 from rdzv_client.etcdv3.connection import Connection
-from rdzv_client.etcdv3.transport import Transport
 from rdzv_client.etcdv3.websocket import Opcode
+
+if TYPE_CHECKING:
+    from rdzv_client.etcdv3.transport import Transport
 
 
 class Wakeup:
@@ -46,6 +49,26 @@ class Wakeup:
     def close(self) -> None:
         self._receiver.close()
         self._sender.close()
+
+
+class Stream(Protocol):
+    """What a watch needs of an open stream; :class:`WatchStream` is the usual one."""
+
+    @property
+    def endpoint(self) -> str:
+        """Where it leads."""
+
+    def receive(self, until_s: float = math.inf) -> bytes | None:
+        """The next message, or None when woken or when it is ``until_s``. Raises OSError."""
+
+    def send(self, texts: Iterable[bytes]) -> None:
+        """Send messages. Raises OSError."""
+
+    def close(self) -> None:
+        """End it."""
+
+    def drop(self) -> None:
+        """End it without a word to the server, which may not listen."""
 
 
 class WatchStream:

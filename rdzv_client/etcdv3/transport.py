@@ -13,10 +13,11 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from rdzv_client.etcdv3 import connection, errors, http1, requests
+from rdzv_client.etcdv3 import connection, errors, http1, requests, stream
 from rdzv_client.etcdv3.endpoints import Endpoint, TlsFiles
+from rdzv_client.etcdv3.stream import Stream, Wakeup
 
 T = TypeVar("T")
 
@@ -51,6 +52,33 @@ class Settings:
             raise ValueError("user and password belong together: give both or none")
         if any(endpoint.secure for endpoint in self.endpoints):
             self.tls.context()  # wrong files are told now, not at the first request
+
+
+class Carrier(Protocol):
+    """What a client needs of that which carries its requests; :class:`Transport` is the usual one.
+
+    The errors are those of :class:`rdzv_client.etcdv3.Client`.
+    """
+
+    settings: Settings
+
+    def send(self, request: requests.Request[T], timeout_s: float | None = None) -> T:
+        """Have the request carried out, over all endpoints within the time."""
+
+    def open_stream(self, index: int, wakeup: Wakeup, heartbeat_s: float) -> Stream:
+        """Open a stream of watch messages to the endpoint of this index. Raises OSError, too."""
+
+    def preferred(self) -> int:
+        """The index of the endpoint that answered last."""
+
+    def token(self) -> str | None:
+        """What the user is known by; None when there is no user."""
+
+    def forget_token(self) -> None:
+        """Get another token when the next one is needed."""
+
+    def close(self) -> None:
+        """Close what is idle; a later request opens it again."""
 
 
 class Transport:
@@ -110,6 +138,10 @@ class Transport:
             return connection.dial(endpoint, settings.tls, limit_s)
         except ValueError as error:  # a certificate file was replaced by something unusable
             raise OSError(str(error)) from error
+
+    def open_stream(self, index: int, wakeup: Wakeup, heartbeat_s: float) -> Stream:
+        """Open a WebSocket for watches to the endpoint of this index (:func:`stream.connect`)."""
+        return stream.connect(self, index, wakeup, heartbeat_s)
 
     def close(self) -> None:
         """Close idle connections; those in use close when their request is done."""

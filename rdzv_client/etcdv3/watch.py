@@ -114,7 +114,7 @@ class Watch:
         self._wanted: dict[int, _Watched] = {}
         self._last_id = 0
         self._asked: set[int] = set()
-        self._stream: stream.WatchStream | None = None
+        self._stream: stream.Stream | None = None
         self._endpoint = client.transport.preferred()
         self._failures = 0
         self._history = History(client, cluster_id)
@@ -203,14 +203,14 @@ class Watch:
         line = link.receive(self._until_s)
         return None if line is None else self._accept(answers.watch_batch(line))
 
-    def _connect(self) -> stream.WatchStream:
+    def _connect(self) -> stream.Stream:
         transport = self._client.transport
-        link = stream.connect(transport, self._endpoint, self._wakeup, self._heartbeat_s)
+        link = transport.open_stream(self._endpoint, self._wakeup, self._heartbeat_s)
         self._stream = link
         self._history.confirm()
         return link
 
-    def _ask(self, link: stream.WatchStream) -> None:
+    def _ask(self, link: stream.Stream) -> None:
         """Bring what is watched on the stream in line with what is wanted."""
         with self._lock:
             wanted = dict(self._wanted)

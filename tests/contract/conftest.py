@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from etcd_server import Etcd, free_ports
 
-from rdzv_client import etcdv3
+from rdzv_client import etcd3_adapter, etcdv3
 
 
 @pytest.fixture(scope="session")
@@ -36,11 +36,11 @@ def etcd(tmp_path):
 
 
 @pytest.fixture
-def client(shared_etcd):
+def client(shared_etcd, connect_either):
     """A client of the shared server, which is emptied afterwards."""
-    with etcdv3.Client([shared_etcd.url]) as client:
-        yield client
-        client.delete_prefix("")
+    client = etcd3_adapter.adapt(connect_either(shared_etcd))
+    yield client
+    client.delete_prefix("")
 
 
 @pytest.fixture
@@ -48,6 +48,19 @@ def connect():
     """Make clients, closed at the end."""
     with contextlib.ExitStack() as stack:
         yield lambda *urls, **settings: stack.enter_context(etcdv3.Client(urls, **settings))
+
+
+@pytest.fixture(params=["own client", "etcd3"])
+def connect_either(request):
+    """Make clients of an etcd, of ours or of the package ``etcd3``; closed at the end."""
+    with contextlib.ExitStack() as stack:
+
+        def connect(etcd):
+            if request.param == "etcd3":
+                return stack.enter_context(stores.connect_etcd3(etcd.port))
+            return stack.enter_context(etcdv3.Client([etcd.url]))
+
+        yield connect
 
 
 @pytest.fixture
@@ -59,24 +72,27 @@ def dead_url():
 # --- the stores of the session tests, one of each kind ---
 
 
-@pytest.fixture(scope="session", params=["etcd"])
+ETCD_RUNS = {"etcd": stores.EtcdRuns, "etcd3": stores.Etcd3Runs}
+
+
+@pytest.fixture(scope="session", params=ETCD_RUNS)
 def shared_store(request, shared_etcd):
     """A store that many tests use side by side, each with a run of its own."""
-    with contextlib.closing(stores.EtcdRuns(shared_etcd)) as store:
+    with contextlib.closing(ETCD_RUNS[request.param](shared_etcd)) as store:
         yield store
 
 
-@pytest.fixture(params=["etcd"])
+@pytest.fixture(params=ETCD_RUNS)
 def own_store(request, etcd):
     """A store of the test's own, to be mistreated."""
-    with contextlib.closing(stores.EtcdRuns(etcd)) as store:
+    with contextlib.closing(ETCD_RUNS[request.param](etcd)) as store:
         yield store
 
 
-@pytest.fixture(params=["etcd"])
+@pytest.fixture(params=ETCD_RUNS)
 def unreachable_store(request, etcd):
     """A store that cannot be reached, and the words that must name it."""
-    with contextlib.closing(stores.EtcdRuns(etcd)) as store:
+    with contextlib.closing(ETCD_RUNS[request.param](etcd)) as store:
         store.server.kill()
         yield store, f"127.0.0.1:{store.server.port}"
 

@@ -8,6 +8,9 @@ import threading
 from datetime import timedelta
 
 import pytest
+import stores
+
+from rdzv_client import etcd3_adapter
 
 distributed = pytest.importorskip(
     "torch.distributed", reason="the training environment is not installed"
@@ -19,8 +22,8 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture
-def client(shared_etcd, connect):
-    return connect(shared_etcd.url)
+def client(shared_etcd, connect_either):
+    return etcd3_adapter.adapt(connect_either(shared_etcd))
 
 
 @pytest.fixture
@@ -35,16 +38,20 @@ def store(client, prefix):
     return EtcdStore(client, prefix, timedelta(seconds=LIMIT_S))
 
 
-@pytest.fixture(params=["etcd", "tcp"])
-def either(request, client, prefix):
+@pytest.fixture(params=["etcd", "etcd3", "tcp"])
+def either(request, shared_etcd, connect, prefix):
     """An EtcdStore, and the store that it must not differ from."""
     from rdzv_client.etcd_store import EtcdStore
 
-    if request.param == "etcd":
-        return EtcdStore(client, prefix, timedelta(seconds=1))
-    return distributed.TCPStore(
-        "127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=1)
-    )
+    if request.param == "tcp":
+        yield distributed.TCPStore(
+            "127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=1)
+        )
+    elif request.param == "etcd":
+        yield EtcdStore(connect(shared_etcd.url), prefix, timedelta(seconds=1))
+    else:
+        with stores.connect_etcd3(shared_etcd.port) as client:
+            yield EtcdStore(client, prefix, timedelta(seconds=1))
 
 
 @contextlib.contextmanager
@@ -227,10 +234,10 @@ def test_waiting_writes_and_asks_nothing(store, client):
     assert len(asked) == 1
 
 
-def test_who_waits_outlasts_a_restart_of_the_server(etcd, connect):
+def test_who_waits_outlasts_a_restart_of_the_server(etcd, connect, connect_either):
     from rdzv_client.etcd_store import EtcdStore
 
-    store = EtcdStore(connect(etcd.url), "/store", timedelta(seconds=LIMIT_S))
+    store = EtcdStore(connect_either(etcd), "/store", timedelta(seconds=LIMIT_S))
 
     def restart():
         etcd.restart()
@@ -240,10 +247,10 @@ def test_who_waits_outlasts_a_restart_of_the_server(etcd, connect):
         assert store.get("key") == b"value"
 
 
-def test_a_server_that_is_gone_is_an_error_that_names_it(etcd, connect):
+def test_a_server_that_is_gone_is_an_error_that_names_it(etcd, connect_either):
     from rdzv_client.etcd_store import EtcdStore
 
-    store = EtcdStore(connect(etcd.url), "/store")
+    store = EtcdStore(connect_either(etcd), "/store")
     etcd.kill()
     with pytest.raises(distributed.DistNetworkError, match=f"127.0.0.1:{etcd.port}"):
         store.set("key", "value")

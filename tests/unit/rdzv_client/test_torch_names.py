@@ -11,6 +11,7 @@ TORCH = "torch.distributed.elastic.rendezvous"
 
 # Each module, and the names that torch does not list in its ``__all__`` but others use.
 MODULES = {
+    "etcd_store": ["EtcdStore"],
     "api": [],
     "registry": ["_register_default_handlers", "_register_out_of_tree_handlers"],
     "etcd_server": ["EtcdServer", "find_free_port", "stop_etcd"],
