@@ -73,8 +73,8 @@ class ProtocolHandler(api.RendezvousHandler):
             RendezvousConnectionError: the store could not be reached within that time.
             RendezvousStateError: what stands in the store is not a valid round.
             RendezvousError: this member's place was given up; the message says why.
-            SystemExit: with 0: it waited as a spare, and the run ended without needing it; torchrun
-                would take any exception for a failure.
+            SystemExit: with 0: it waited as a spare, and the run ended without needing it, or it
+                was asked to leave; torchrun would take any other exception for a failure.
         """
         began = time.monotonic()
         self._events.attempts("next_rendezvous")
@@ -192,6 +192,9 @@ class ProtocolHandler(api.RendezvousHandler):
 
     def _next_step(self) -> participation.Step:
         session = self._session
+        if session.dismissed:
+            log.info("Leaving run %s: %s.", self._run_id, session.evicted)
+            raise SystemExit(0)
         if session.evicted is not None:
             raise api.RendezvousError(session.evicted)
         return participation.follow(session.record, session.round, session.rank)

@@ -80,10 +80,11 @@ class Omit:
 
 @dataclass(frozen=True)
 class Refuse:
-    """This member cannot take part."""
+    """This member is out for good; the cause is ``refused`` or ``drained``."""
 
     member: wire.Member
     reason: str
+    cause: str = "refused"
 
 
 Verdict = Wait | Propose | Complete | Break | Close | Omit | Refuse
@@ -120,10 +121,11 @@ def member_closes(view: View, _now: float) -> Verdict | None:
 
 
 def all_finished(view: View, _now: float) -> Verdict | None:
-    if view.round is None or not view.last_ranks:
+    if view.round is None or len(view.last_ranks) != view.round.world_size:
         return None
-    if len(view.last_ranks) == view.round.world_size and view.finished >= set(view.last_ranks):
-        return Close(f"all {count(len(view.last_ranks), 'member')} finished with success")
+    wanted = {i for i, rank in view.last_ranks.items() if rank.uid not in view.drains}
+    if wanted and view.finished >= wanted:
+        return Close(f"all {count(len(wanted), 'member')} finished with success")
     return None
 
 
@@ -150,6 +152,15 @@ def others_refused(view: View, _now: float) -> Verdict | None:
     return None
 
 
+def drained_dismissed(view: View, _now: float) -> Verdict | None:
+    """Who is to leave is let go as soon as its workers have stopped."""
+    for seen in view.members:
+        drain = view.drains.get(seen.member.uid)
+        if drain and not is_busy(seen.member, view.round):
+            return Refuse(seen.member, drain.reason, "drained")
+    return None
+
+
 # --- rules: a standing round -------------------------------------------------------------------
 
 
@@ -170,6 +181,13 @@ def member_lost(view: View, now: float) -> Verdict | None:
     if now < settled_at:
         return Wait(f"{count(missing, 'member')} must register again", until=settled_at)
     return Break(*_loss(view, view.lost))
+
+
+def members_drained(view: View, _now: float) -> Verdict | None:
+    """All who are to leave at this moment leave together: one round, however many they are."""
+    if _draining(view):
+        return Break("drain", _drain(view))
+    return None
 
 
 def member_came_back(view: View, _now: float) -> Verdict | None:
@@ -203,7 +221,7 @@ def round_stands(view: View, _now: float) -> Verdict | None:
 
 def all_agreed(view: View, _now: float) -> Verdict | None:
     assert view.round
-    if len(view.ranks) != view.round.world_size:
+    if not _may_agree(view):
         return None
     roster = [view.live.get(member) for member in view.ranks]
     if any(m is None or m.acked != view.round.proposal or m.finished for m in roster):
@@ -214,7 +232,7 @@ def all_agreed(view: View, _now: float) -> Verdict | None:
 
 def agreement_awaited(view: View, now: float) -> Verdict | None:
     assert view.round
-    if len(view.ranks) != view.round.world_size or any(i not in view.live for i in view.ranks):
+    if not _may_agree(view) or any(i not in view.live for i in view.ranks):
         return None
     silent = [r for i, r in view.ranks.items() if view.live[i].acked != view.round.proposal]
     ends_at = view.round_since + view.timing.agreement_s
@@ -224,6 +242,13 @@ def agreement_awaited(view: View, now: float) -> Verdict | None:
     if ids <= view.silent:
         return None
     return Omit(ids, f"{names(silent)} did not agree within {view.timing.agreement_s:g} s")
+
+
+def _may_agree(view: View) -> bool:
+    """Whether the proposal is as it was made, and nobody in it is to leave by now."""
+    assert view.round
+    whole = len(view.ranks) == view.round.world_size
+    return whole and not any(rank.uid in view.drains for rank in view.ranks.values())
 
 
 # --- rules: forming ----------------------------------------------------------------------------
@@ -273,20 +298,22 @@ def last_call(view: View, now: float) -> Verdict | None:
 _FORMING: Final[tuple[Rule, ...]] = (workers_stopping, too_few, all_here, last_call)
 
 _CLOSING: Final[tuple[Rule, ...]] = (operator_closes, member_closes)
+_PLACES: Final[tuple[Rule, ...]] = (others_refused, drained_dismissed)
 
 RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
-    "none": (*_CLOSING, others_refused, *_FORMING),
-    "proposed": (*_CLOSING, others_refused, all_agreed, agreement_awaited, *_FORMING),
+    "none": (*_CLOSING, *_PLACES, *_FORMING),
+    "proposed": (*_CLOSING, *_PLACES, all_agreed, agreement_awaited, *_FORMING),
     "complete": (
         *_CLOSING,
         all_finished,
-        others_refused,
+        *_PLACES,
         member_lost,
+        members_drained,
         member_came_back,
         newcomers_admitted,
         round_stands,
     ),
-    "broken": (*_CLOSING, all_finished, others_refused, *_FORMING),
+    "broken": (*_CLOSING, all_finished, *_PLACES, *_FORMING),
     "closed": (stays_closed,),
 }
 
@@ -300,6 +327,8 @@ def _propose(view: View, cause: str, reason: str) -> Propose:
     chosen = membership.choose(ready, previous, view.max_nodes)
     if cause == "admission":
         reason = _admission([m for m in chosen if m.id not in previous], len(chosen))
+    if cause == "drain":
+        reason = _drain(view)
     return Propose(membership.rank(chosen, previous), next_number(view), cause, reason)
 
 
@@ -308,6 +337,20 @@ def _admission(admitted: Sequence[wire.Member], world_size: int) -> str:
     if not admitted:
         return "those who had joined left again"
     return f"{names(admitted)} joined: {world_size - len(admitted)} -> {world_size} members"
+
+
+def _draining(view: View) -> list[wire.Rank]:
+    """Members of the last round that are to leave, or have left; not those who finished."""
+    ranks = view.last_ranks.values()
+    return [rank for rank in ranks if rank.uid in view.drains and rank.id not in view.finished]
+
+
+def _drain(view: View) -> str:
+    leaving = _draining(view)
+    if not leaving:
+        return "those who were to leave have left"
+    why = view.drains[leaving[0].uid].reason
+    return f"{names(leaving)} {'leave' if leaving[1:] else 'leaves'}: {why}"
 
 
 def next_number(view: View) -> int:

@@ -116,7 +116,7 @@ def publish(
 def refusal(verdict: protocol.Refuse) -> wire.Left:
     """Return what a leader leaves behind of a member that it takes out of the run."""
     member = verdict.member
-    return wire.Left(member.id, member.uid, member.slot, member.name, "refused", verdict.reason)
+    return wire.Left(member.id, member.uid, member.slot, member.name, verdict.cause, verdict.reason)
 
 
 def _proposal(verdict: protocol.Propose, view: View, proposal: int) -> Publication:

@@ -82,6 +82,7 @@ class Replica:
         self._members: dict[str, tuple[int, wire.Member]] = {}
         self._since: dict[str, tuple[bool, float]] = {}
         self._gone: dict[str, wire.Gone] = {}
+        self._drains: dict[str, wire.Drain] = {}
         self._left: dict[str, wire.Left] = {}
         self._silent_until: dict[str, float] = {}
 
@@ -89,7 +90,7 @@ class Replica:
 
     def reset(self, records: Iterable[Record], now: float) -> None:
         """Take a full listing in place of all that was heard before."""
-        self._members, self._gone, self._left = {}, {}, {}
+        self._members, self._gone, self._drains, self._left = {}, {}, {}, {}
         self.ranks, self.settings = {}, None
         self.round, self.round_revision = None, 0
         for record in sorted(records, key=lambda record: record.mod_revision):
@@ -124,6 +125,9 @@ class Replica:
         elif key.startswith(keys.gone_prefix):
             gone = wire.decode(wire.Gone, key, value)
             self._gone[gone.uid] = gone
+        elif key.startswith(keys.drain_prefix):
+            drain = wire.decode(wire.Drain, key, value)
+            self._drains[drain.uid] = drain
         elif key.startswith(keys.left_prefix):
             left = wire.decode(wire.Left, key, value)
             self._left[left.id] = left
@@ -140,6 +144,8 @@ class Replica:
             self._members.pop(key, None)
         elif key.startswith(keys.ranks):
             self.ranks.pop(key.removeprefix(keys.ranks), None)
+        elif key.startswith(keys.drain_prefix):
+            self._drains.pop(key.removeprefix(keys.drain_prefix), None)
         elif key.startswith(keys.left_prefix):
             self._left.pop(key.removeprefix(keys.left_prefix), None)
 
@@ -193,6 +199,7 @@ class Replica:
             last_ranks=dict(self.last_ranks),
             settings=self.settings,
             gone=dict(self._gone),
+            drains=dict(self._drains),
             left=dict(self._left),
             round_since=self.round_since,
             contact_since=contact_since,

@@ -37,6 +37,7 @@ class Session:
 
     Attributes:
         evicted: Why the member may not take part any longer; None while it may.
+        dismissed: Whether that is because it was asked to leave in good order.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Session:
     ) -> None:
         self.backend, self.timing = backend, timing
         self.evicted: str | None = None
+        self.dismissed = False
         self._changed = threading.Condition()
         self._replica = Replica(keys, record.id, timing)
         self._record = record
@@ -169,7 +171,6 @@ class Session:
     def lapsed(self) -> None:
         with self._changed:
             self._contact.interrupted(time.monotonic())
-            self._restore = True
             self._forget_written()
             self._touch()
 
@@ -190,12 +191,13 @@ class Session:
             try:
                 until = self._advance()
                 backoff_s = _BACKOFF_S[0]
-            except StoreUnavailable as error:
+            except (StoreUnavailable, wire.WireError) as error:
                 self._fault = error
                 until = time.monotonic() + backoff_s * random.uniform(0.5, 1.0)  # noqa: S311
                 backoff_s = min(backoff_s * 2, _BACKOFF_S[1])
                 seen = self._version
             except Evicted as error:
+                self.dismissed = error.dismissed
                 self._end(str(error))
 
     def _advance(self) -> float:

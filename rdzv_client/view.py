@@ -51,6 +51,7 @@ class View:
         last_ranks: Member id to rank in the last round that was formed.
         settings: What the operator wants, if there is one.
         gone: Pod UIDs that the operator has declared gone.
+        drains: Pod UIDs that are to leave in good order.
         left: Member id to how it left.
         round_since: When the round record took its present phase.
         contact_since: Since when the store has been heard without interruption.
@@ -65,6 +66,7 @@ class View:
     last_ranks: Mapping[str, wire.Rank] = field(default_factory=dict)
     settings: wire.Settings | None = None
     gone: Mapping[str, wire.Gone] = field(default_factory=dict)
+    drains: Mapping[str, wire.Drain] = field(default_factory=dict)
     left: Mapping[str, wire.Left] = field(default_factory=dict)
     round_since: float = 0.0
     contact_since: float = 0.0
@@ -98,15 +100,17 @@ class View:
             for seen in self.members
             if not seen.member.finished
             and seen.member.closes is None
+            and seen.member.uid not in self.drains
             and not is_busy(seen.member, self.round)
             and seen.member.id not in self.silent
         )
 
     @cached_property
     def lost(self) -> tuple[wire.Rank, ...]:
-        """Members of the last round that are neither alive nor finished, in rank order."""
-        lost = (r for i, r in self.last_ranks.items() if i not in self.live)
-        return tuple(sorted((r for r in lost if r.id not in self.finished), key=lambda r: r.rank))
+        """Members of the last round that went, and neither finished nor were asked to."""
+        gone = (r for i, r in self.last_ranks.items() if i not in self.live)
+        lost = (r for r in gone if r.id not in self.finished and r.uid not in self.drains)
+        return tuple(sorted(lost, key=lambda r: r.rank))
 
     @property
     def max_nodes(self) -> int:

@@ -10,9 +10,10 @@ key                            written by  document
 =============================  ==========  ==================================================
 ``op/settings``                operator    :class:`Settings`: bounds, who is expected, closed
 ``op/gone/<uid>``              operator    :class:`Gone`: this pod will never come back
+``op/drain/<uid>``             operator    :class:`Drain`: this pod is to leave, in good order
 ``members/<slot>/<member>``    the member  :class:`Member`, tied to the member's own liveness
 ``left/<member>``              the member  :class:`Left`: how and why it went (of one that is
-                               or leader   refused: the leader)
+                               or leader   refused or drained: the leader)
 ``round``                      the leader  :class:`Round`: the one record all members watch
 ``ranks/<member>``             the leader  :class:`Rank`: this member's place in the round
 =============================  ==========  ==================================================
@@ -90,6 +91,13 @@ class Keys:
 
     def gone(self, uid: str) -> str:
         return self.gone_prefix + require_token("pod uid", uid)
+
+    @property
+    def drain_prefix(self) -> str:
+        return f"{self.operator}drain/"
+
+    def drain(self, uid: str) -> str:
+        return self.drain_prefix + require_token("pod uid", uid)
 
     @property
     def members(self) -> str:
@@ -190,6 +198,14 @@ class Gone:
 
 
 @dataclass(frozen=True)
+class Drain:
+    """A pod that is to go: its members leave the round and are dismissed, the others go on."""
+
+    uid: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Member:
     """One agent process that takes part, or wants to.
 
@@ -260,7 +276,7 @@ class Left:
         _require(self.cause in LEFT_CAUSES, f"cause (one of {', '.join(LEFT_CAUSES)})")
 
 
-LEFT_CAUSES: Final = ("finished", "failed", "signal", "left", "refused")
+LEFT_CAUSES: Final = ("finished", "failed", "signal", "left", "refused", "drained")
 
 
 @dataclass(frozen=True)
@@ -336,10 +352,10 @@ def _require(holds: bool, what: str) -> None:
 
 # --- bytes -------------------------------------------------------------------------------------
 
-Document = TypeVar("Document", Settings, Gone, Member, Left, Round, Rank)
+Document = TypeVar("Document", Settings, Gone, Drain, Member, Left, Round, Rank)
 
 
-def encode(document: Settings | Gone | Member | Left | Round | Rank) -> bytes:
+def encode(document: Settings | Gone | Drain | Member | Left | Round | Rank) -> bytes:
     """Return the document as it stands in the store."""
     fields = {"v": VERSION, **dataclasses.asdict(document)}
     return json.dumps(fields, separators=(",", ":"), sort_keys=True).encode()

@@ -55,6 +55,9 @@ class Run:
     def gone(self, handler):
         self.store.gone(self.keys, handler._session.record, "the pod was deleted")
 
+    def drain(self, handler):
+        self.store.drain(self.keys, handler._session.record, "scaled in")
+
 
 class Entry:
     """One call of ``next_rendezvous`` on a thread of its own."""

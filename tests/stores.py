@@ -39,6 +39,9 @@ class EtcdRuns:
         delete = etcdv3.messages.delete(keys.member(record.slot, record.id))
         self._client.txn([], [put, delete])
 
+    def drain(self, keys, record, reason):
+        self._client.put(keys.drain(record.uid), wire.encode(wire.Drain(record.uid, reason)))
+
     def round(self, keys):
         kv = self._client.get(keys.round)
         return wire.decode(wire.Round, kv.key, kv.value)

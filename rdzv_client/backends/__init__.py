@@ -18,14 +18,32 @@ class StoreUnavailable(Exception):
 
 
 class Evicted(Exception):
-    """The member may not register again: its pod was declared gone, or its slot taken over."""
+    """The member may not register again: gone, refused, or its slot taken over.
+
+    Attributes:
+        dismissed: It was asked to leave in good order, and has nothing more to do.
+    """
+
+    def __init__(self, reason: str, *, dismissed: bool = False) -> None:
+        super().__init__(reason)
+        self.dismissed = dismissed
+
+
+def evicted(record: wire.Member, why: wire.Gone | wire.Left) -> Evicted:
+    """Return the error that tells a member why it is out of the run."""
+    dismissed = isinstance(why, wire.Left) and why.cause == "drained"
+    return Evicted(f"{record.name} is out of the run: {why.reason}", dismissed=dismissed)
 
 
 class Listener(Protocol):
     """Who is told of what happens in the store. Called from the backend's own threads."""
 
     def listed(self, records: Iterable[Record], *, continuous: bool) -> None:
-        """Take a listing. ``continuous`` is False when changes may have been missed before it."""
+        """Take a listing.
+
+        ``continuous`` is False when changes may have been missed before it, as after every lapse
+        and every fault: only then is a round that the store forgot looked for.
+        """
 
     def changed(self, puts: Iterable[Record], deletes: Iterable[str]) -> None:
         """Take changes, in the order they happened."""
@@ -81,7 +99,7 @@ class Backend(Protocol):
         """
 
     def refuse(self, left: wire.Left) -> None:
-        """As the leader, take another member out of the run for good, and say why.
+        """As the leader, take another member out of the run for good: refused, or drained.
 
         It is told so: its next registration raises :class:`Evicted` with the reason.
         """

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import ParamSpec, TypeVar
 
 from rdzv_client import etcdv3, publication, wire
-from rdzv_client.backends import Evicted, Listener, StoreUnavailable
+from rdzv_client.backends import Listener, StoreUnavailable, evicted
 from rdzv_client.etcdv3 import messages
 from rdzv_client.replica import Record
 
@@ -198,12 +198,10 @@ class EtcdBackend:
         """Why the store did not take the registration."""
         gone, left = self._keys.gone(record.uid), self._keys.left(record.id)
         if kv := self._client.get(gone):
-            reason = wire.decode(wire.Gone, gone, kv.value).reason
-        elif kv := self._client.get(left):
-            reason = wire.decode(wire.Left, left, kv.value).reason
-        else:
-            return StoreUnavailable("the member's record has just been changed; trying again")
-        return Evicted(f"{record.name} is out of the run: {reason}")
+            return evicted(record, wire.decode(wire.Gone, gone, kv.value))
+        if kv := self._client.get(left):
+            return evicted(record, wire.decode(wire.Left, left, kv.value))
+        return StoreUnavailable("the member's record has just been changed; trying again")
 
     # --- showing life ---
 

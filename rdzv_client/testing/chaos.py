@@ -72,6 +72,7 @@ class Schedule:
             self._fail,
             self._leave,
             self._freeze,
+            self._drain,
             self._settle,
             self._replace_store,
         ]
@@ -80,6 +81,9 @@ class Schedule:
 
     def _alive(self) -> list[SimulatedMember]:
         return [m for m in self.cluster.members.values() if not m.crashed and not m.ended]
+
+    def _staying(self) -> list[SimulatedMember]:
+        return [m for m in self._alive() if m.keys.drain(m.uid) not in self.cluster.drains]
 
     def _pick(self) -> SimulatedMember | None:
         alive = self._alive()
@@ -118,6 +122,10 @@ class Schedule:
         if member := self._pick():
             member.leave("signal", "it was told to stop")
 
+    def _drain(self) -> None:
+        if (member := self._pick()) and not self.cluster.frozen:
+            self.cluster.drain(member)
+
     def _freeze(self) -> None:
         if not self.cluster.frozen:
             self.cluster.freeze()
@@ -143,7 +151,7 @@ class Schedule:
                 member.resume()
             if member.cut_off:
                 member.heal()
-        while len(self._alive()) < cluster.min_nodes:
+        while len(self._staying()) < cluster.min_nodes:
             self._slots += 1
             cluster.start(f"w{self._slots}", self._slots)
 
@@ -165,10 +173,11 @@ class Schedule:
         cluster.run_until(lambda: late.ended is not None, CALM_S)
 
     def _stands(self) -> bool:
-        """Whether every live member that there is room for works in the same standing round."""
+        """Whether who was drained has left, and all others that fit in work in one round."""
         cluster, round_ = self.cluster, self.cluster.round
         if round_ is None or round_.phase != "complete":
             return False
         working = cluster.working(round_.number)
-        wanted = min(len(self._alive()), cluster.max_nodes)
-        return len(working) == wanted == round_.world_size
+        staying = self._staying()
+        wanted = min(len(staying), cluster.max_nodes)
+        return len(working) == wanted == round_.world_size and staying == self._alive()

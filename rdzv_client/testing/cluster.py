@@ -59,6 +59,7 @@ class Cluster:
         self._delivered_at: dict[str, float] = {}
         self.settings_seq = 0
         self.closing_is_meant = False
+        self.drains: dict[str, bytes] = {}
 
     # --- time ---
 
@@ -102,9 +103,10 @@ class Cluster:
         def arrive() -> None:
             if self.frozen:
                 return
+            stale = [k for k, rev in write.created.items() if self.store.created(k) != rev]
             held, changes = self.store.apply(write)
             if held:
-                self.promises.check_write(write)
+                self.promises.check_write(write, stale)
             if held and write.leased:
                 self.store.expires_at[write.owner] = self.now + self.timing.lease_ttl_s
             self.publish(changes)
@@ -166,6 +168,12 @@ class Cluster:
         _, changes = self.store.apply(Write("operator", puts, (member.key,)))
         self.publish(changes)
 
+    def drain(self, member: SimulatedMember, reason: str = "scaled in") -> None:
+        """Do what the operator does when a pod is to leave."""
+        drain = wire.encode(wire.Drain(member.uid, reason))
+        self.drains[RUN.drain(member.uid)] = drain
+        self.publish(self.store.apply(Write("operator", {RUN.drain(member.uid): drain}))[1])
+
     def settings(self, expected: int | None = None, closed: str | None = None) -> None:
         """Write the operator's settings."""
         self.settings_seq += 1
@@ -191,10 +199,11 @@ class Cluster:
         self.store.expires_at = dict.fromkeys(self.store.expires_at, self.now)
 
     def replace_store(self) -> None:
-        """Put an empty store in place of this one, with the operator's settings and floor in it."""
+        """Put an empty store in place of this one, with what the operator has to say in it."""
         self.store.empty()
         self.promises.store_was_emptied()
         self.settings()
+        self.publish(self.store.apply(Write("operator", self.drains))[1])
         for member in self.members.values():
             self.at(self.delay(), functools.partial(member.deliver, member.resync))
 

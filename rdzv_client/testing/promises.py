@@ -41,10 +41,8 @@ class Promises:
             if change.record and change.key.endswith("/round"):
                 self._check_round(wire.decode(wire.Round, change.key, change.record.value))
 
-    def check_write(self, write: Write) -> None:
+    def check_write(self, write: Write, stale: list[str]) -> None:
         """Look at a transaction that was carried out: no stale leader's is."""
-        created = self.cluster.store.created
-        stale = [key for key, revision in write.created.items() if created(key) != revision]
         self._expect("P4", not stale, f"{write.owner} wrote although {stale} is another by now")
 
     def _check_round(self, round_: wire.Round) -> None:

@@ -221,6 +221,20 @@ def test_an_operators_bounds_count_whatever_a_member_was_started_with(run):
     assert [info.world_size for info in enter(a, b)] == [2, 2]
 
 
+def test_who_is_drained_leaves_the_round_and_ends_with_success(run):
+    run.settings(expected=3)
+    a, b, c = (run.member(name, slot) for slot, name in enumerate("abc"))
+    enter(a, b, c)
+    run.drain(c)
+    assert told(a, b, c)
+    survivors = [Entry(a), Entry(b)]
+    with pytest.raises(SystemExit) as ended:
+        Entry(c).result()
+    assert ended.value.code == 0
+    assert [entry.result().world_size for entry in survivors] == [2, 2]
+    assert a._session.round.cause == "drain"
+
+
 def test_ranks_follow_the_topology(run):
     run.settings(expected=4)
     places = {"a": "rack-1", "b": "rack-2", "c": "rack-1", "d": "rack-2"}

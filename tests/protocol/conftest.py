@@ -91,6 +91,10 @@ class Player:
         self.cluster.closing_is_meant = True
         self.member(name).close(" ".join(reason))
 
+    def do_drain(self, *names):
+        for name in names:
+            self.cluster.drain(self.member(name))
+
     def do_leave(self, name):
         self.member(name).leave("signal", "it was told to stop")
 

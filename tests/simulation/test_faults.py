@@ -61,7 +61,7 @@ def without_the_fence_of_the_leader(store):
     "tamper", [without_any_fence, without_the_fence_of_the_round, without_the_fence_of_the_leader]
 )
 def test_the_promises_bite_when_a_fence_is_gone(tamper):
-    for seed in range(100):
+    for seed in range(400):
         try:
             Schedule(seed, tamper=lambda cluster: tamper(cluster.store)).run()
         except AssertionError:
