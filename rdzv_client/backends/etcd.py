@@ -233,6 +233,7 @@ class EtcdBackend:
                 log.info("Listing the run again: %s", error)
                 self._continuous = False
             except (etcdv3.EtcdError, OSError) as error:
+                self._continuous = False  # what comes back may be another store, or an older one
                 self._listener.unreachable(error)
                 self._stopped.wait(_RETRY_S)
 
@@ -260,6 +261,7 @@ class EtcdBackend:
                     return
 
     def _await_registration(self) -> None:
+        self._continuous = False
         self._listener.lapsed()
         self._registered.clear()
         if not self._stopped.is_set():
