@@ -358,16 +358,16 @@ def _discard(handler: RendezvousHandler) -> None:
 
 if TYPE_CHECKING:
     rendezvous_handler_registry: RendezvousHandlerRegistry
+else:
 
+    def __getattr__(name: str) -> Any:
+        """Give ``rendezvous_handler_registry`` of this process, with all known backends."""
+        if name == "rendezvous_handler_registry":
+            # Only now: finding the backends means to load plug-ins, which may import this module.
+            from rdzv_client import registry  # noqa: PLC0415
 
-def __getattr__(name: str) -> Any:
-    """Give ``rendezvous_handler_registry``, the one of this process, with all known backends."""
-    if name == "rendezvous_handler_registry":
-        # Only now: finding the backends means to load plug-ins, and these may import this module.
-        from rdzv_client import registry  # noqa: PLC0415
-
-        return registry.handler_registry
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            return registry.handler_registry
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def get_free_port() -> int:

@@ -32,8 +32,10 @@ def test_a_node_gets_its_rank_the_world_and_the_stores_address(endpoint):
 
 def test_the_round_may_be_asked_for_again_and_has_the_same_store(endpoint):
     handler = create_rdzv_handler(the_parameters(endpoint, rank=0))
-    handler.next_rendezvous().store.set("key", "value")
-    assert handler.next_rendezvous().store.get("key") == b"value"
+    first, again = handler.next_rendezvous(), handler.next_rendezvous()
+    assert again.store.underlying_store is first.store.underlying_store
+    first.store.set("key", "value")
+    assert again.store.check(["key"])
 
 
 def test_all_nodes_meet_in_the_store_of_rank_0(endpoint):
@@ -59,7 +61,7 @@ def test_all_nodes_meet_in_the_store_of_rank_0(endpoint):
 def test_keys_stand_under_the_run(endpoint):
     handler = create_rdzv_handler(the_parameters(endpoint, rank=0))
     handler.next_rendezvous().store.set("key", "value")
-    assert handler._store.get("run/key") == b"value"
+    assert handler._store.check(["run/key"])
 
 
 def test_a_store_that_nobody_hosts_is_an_error_that_names_it(endpoint):
