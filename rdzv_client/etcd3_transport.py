@@ -47,9 +47,10 @@ class Etcd3Transport:
     Args:
         client: The etcd3 client; it stays its owner's, who closes it. Its user, if it has one, is
             known by the token it got when it was made: etcd3 does not renew it.
+        request_timeout_s: For a request; None: as the client has it, else 5 s.
     """
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, request_timeout_s: float | None = None) -> None:
         rpc = etcd3_adapter.import_etcd3().etcdrpc
         kv, lease, maintenance = client.kvstub, client.leasestub, client.maintenancestub
         self._calls: dict[str, tuple[Callable[..., Any], type]] = {
@@ -64,7 +65,7 @@ class Etcd3Transport:
         }
         self._client, self._rpc = client, rpc
         host, _, port = client._url.rpartition(":")  # noqa: SLF001 - it has no other name
-        self._timeout_s: float = client.timeout or _REQUEST_TIMEOUT_S
+        self._timeout_s: float = request_timeout_s or client.timeout or _REQUEST_TIMEOUT_S
         self.settings = Settings(
             endpoints=(Endpoint(host.strip("[]"), int(port), client.uses_secure_channel),),
             request_timeout_s=self._timeout_s,
@@ -102,6 +103,10 @@ class Etcd3Transport:
 
     def forget_token(self) -> None:
         """Do nothing: the client does not get another one."""
+
+    def copy(self, request_timeout_s: float) -> Etcd3Transport:
+        """Return another one on the same client, with a time-out of its own."""
+        return Etcd3Transport(self._client, request_timeout_s)
 
     def close(self) -> None:
         """Do nothing: the client is its owner's to close."""

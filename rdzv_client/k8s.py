@@ -27,14 +27,15 @@ def create_handler(params: Any) -> Any:
 
     Args:
         params: torch's ``RendezvousParameters``: the endpoint is ``etcd://HOST:PORT``, or several
-            as ``etcd://HOST:PORT;HOST:PORT``; ``config`` holds the options
-            (:class:`rdzv_client.options.Options`).
+            as ``etcd://HOST:PORT;HOST:PORT``, ``etcds`` with TLS; ``config`` holds the options
+            (:class:`rdzv_client.options.Options`), the environment the credentials
+            (:data:`rdzv_client.etcd_connection.VARIABLES`).
 
     Raises:
         ValueError: an option, the endpoint or the pod's environment is not as it must be.
     """
     # Imported late: torch is only partly imported when it loads its plug-ins.
-    from rdzv_client import etcdv3, options  # noqa: PLC0415
+    from rdzv_client import etcd_connection, options  # noqa: PLC0415
     from rdzv_client.backends.etcd import EtcdBackend  # noqa: PLC0415
     from rdzv_client.handler import ProtocolHandler  # noqa: PLC0415
     from rdzv_client.session import Session  # noqa: PLC0415
@@ -43,7 +44,8 @@ def create_handler(params: Any) -> Any:
     chosen = options.parse(params.config)
     record = identity.of_pod(os.environ, params.min_nodes, params.max_nodes, params.local_addr)
     keys = wire.Keys(params.run_id)
-    client = etcdv3.Client(etcd_endpoints(params.endpoint), request_timeout_s=chosen.read_timeout)
+    etcd_endpoints(params.endpoint)
+    client = etcd_connection.connect(params.endpoint, {}, os.environ, chosen.read_timeout)
     backend = EtcdBackend(client, keys, record.id, record.slot, chosen.lease_ttl)
     session = Session(backend, keys, record, chosen.timing)
     return ProtocolHandler(params.backend, params.run_id, session, chosen)
@@ -69,11 +71,12 @@ def etcd_endpoints(endpoint: str) -> list[str]:
     Raises:
         ValueError: it is something else.
     """
+    from rdzv_client import etcd_connection  # noqa: PLC0415
+
     scheme, separator, addresses = endpoint.partition("://")
-    urls = {"etcd": "http", "etcds": "https"}
-    if scheme not in urls or not separator or not addresses:
+    if scheme not in ("etcd", "etcds") or not separator or not addresses:
         raise ValueError(
             f"the rendezvous endpoint {endpoint!r} of backend {NAME!r} must be "
             "etcd://HOST:PORT or etcds://HOST:PORT, several separated by ';'"
         )
-    return [f"{urls[scheme]}://{address}" for address in addresses.split(";")]
+    return etcd_connection.parse_endpoint(endpoint)

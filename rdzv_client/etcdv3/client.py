@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from types import TracebackType
 
 from rdzv_client.etcdv3 import endpoints as addresses
@@ -24,6 +25,7 @@ class Client:
         endpoints: such as ``["http://etcd-0:2379", "https://[::1]:2379"]``.
         tls: for https endpoints; None: the system's authorities, no client certificate.
         user, password: of etcd's own authentication; both or none.
+        password_file: in place of ``password``: a file with it, read again for each log-in.
         request_timeout_s: for a request as a whole, over all endpoints it is tried on.
         connect_timeout_s: for one connection, TLS included.
         limit_bytes: longer answers are refused.
@@ -44,6 +46,7 @@ class Client:
         tls: addresses.TlsFiles | None = None,
         user: str | None = None,
         password: str | None = None,
+        password_file: str | Path | None = None,
         request_timeout_s: float = 5.0,
         connect_timeout_s: float = 2.0,
         limit_bytes: int = 16 * 1024 * 1024,
@@ -54,6 +57,7 @@ class Client:
                 tls=tls or addresses.TlsFiles(),
                 user=user,
                 password=password,
+                password_file=password_file,
                 request_timeout_s=request_timeout_s,
                 connect_timeout_s=connect_timeout_s,
                 limit_bytes=limit_bytes,
@@ -66,6 +70,15 @@ class Client:
         client = cls.__new__(cls)
         client.transport = carrier
         return client
+
+    def with_timeout(self, request_timeout_s: float) -> Client:
+        """Another client of the same etcd, with connections and a time-out of its own."""
+        return self.over(self.transport.copy(request_timeout_s))
+
+    @property
+    def read_timeout(self) -> float:
+        """How long a request as a whole may take, in seconds."""
+        return self.transport.settings.request_timeout_s
 
     def get(self, key: str) -> messages.KeyValue | None:
         """The key as it is now, or None."""

@@ -12,7 +12,8 @@ import os
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from rdzv_client.etcdv3 import connection, errors, http1, requests, stream
@@ -31,6 +32,7 @@ class Settings:
     Attributes:
         endpoints: tried in this order, the last that worked first.
         user, password: for etcd's own authentication; None: without.
+        password_file: in place of ``password``: a file with it, read again for each log-in.
         request_timeout_s: for a request as a whole, over all endpoints it is tried on.
         connect_timeout_s: for one connection, TLS included.
         limit_bytes: the longest answer, and the longest message of a watch, that is accepted.
@@ -40,6 +42,7 @@ class Settings:
     tls: TlsFiles = field(default_factory=TlsFiles)
     user: str | None = None
     password: str | None = field(default=None, repr=False)
+    password_file: str | Path | None = None
     request_timeout_s: float = 5.0
     connect_timeout_s: float = 2.0
     limit_bytes: int = 16 * 1024 * 1024
@@ -48,10 +51,25 @@ class Settings:
         for name in ("request_timeout_s", "connect_timeout_s", "limit_bytes"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: expected more than 0, got {getattr(self, name)}")
-        if (self.user is None) != (self.password is None):
+        if self.password is not None and self.password_file is not None:
+            raise ValueError("password and password_file: give only one")
+        if (self.user is None) != (self.password is None and self.password_file is None):
             raise ValueError("user and password belong together: give both or none")
+        self.read_password()
         if any(endpoint.secure for endpoint in self.endpoints):
             self.tls.context()  # wrong files are told now, not at the first request
+
+    def read_password(self) -> str | None:
+        """The password as it is now. Raises ValueError that names the file it cannot be read in."""
+        if self.password_file is None:
+            return self.password
+        try:
+            password = Path(self.password_file).read_text().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"cannot read the password in {self.password_file}: {error}") from None
+        if not password:
+            raise ValueError(f"the password file {self.password_file} is empty")
+        return password
 
 
 class Carrier(Protocol):
@@ -76,6 +94,9 @@ class Carrier(Protocol):
 
     def forget_token(self) -> None:
         """Get another token when the next one is needed."""
+
+    def copy(self, request_timeout_s: float) -> Carrier:
+        """Another one to the same endpoints, with a time-out of its own."""
 
     def close(self) -> None:
         """Close what is idle; a later request opens it again."""
@@ -109,11 +130,11 @@ class Transport:
 
     def token(self, deadline_s: float | None = None) -> str | None:
         """The token that etcd issued for user and password; None when none is needed."""
-        if self.settings.user is None or self.settings.password is None:
+        if self.settings.user is None:
             return None
         if self._token is None:
             deadline_s = deadline_s or time.monotonic() + self.settings.request_timeout_s
-            asked = requests.authenticate_request(self.settings.user, self.settings.password)
+            asked = requests.authenticate_request(self.settings.user, self._password())
             try:
                 self._token = self._try_endpoints(asked, None, deadline_s)
             except errors.RequestRefused as error:
@@ -124,6 +145,16 @@ class Transport:
 
     def forget_token(self) -> None:
         self._token = None
+
+    def _password(self) -> str:
+        try:
+            return self.settings.read_password() or ""
+        except ValueError as error:  # the file is just being replaced, or by something unusable
+            raise errors.ConnectionFailed([(str(self.settings.user), str(error))]) from error
+
+    def copy(self, request_timeout_s: float) -> Transport:
+        """Another one to the same endpoints, with connections and a time-out of its own."""
+        return Transport(replace(self.settings, request_timeout_s=request_timeout_s))
 
     def preferred(self) -> int:
         """The index of the endpoint that answered last."""

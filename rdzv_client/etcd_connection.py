@@ -1,0 +1,156 @@
+"""Where etcd is and how to be trusted there: from a rendezvous' endpoint, options, environment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from rdzv_client import etcdv3, utils
+
+DEFAULT_PORT: Final = 2379
+
+# Options by our name, with the other names they have in torch's two etcd backends.
+_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "ca": ("ca_cert", "cacert"),
+    "cert": ("ssl_cert", "cert"),
+    "key": ("ssl_cert_key", "key"),
+    "user": ("user",),
+    "password": ("password",),
+    "password_file": ("password_file",),
+}
+OPTIONS: Final = frozenset({"protocol", *(name for names in _NAMES.values() for name in names)})
+"""The names of all options that are read here, apart from ``read_timeout``."""
+
+VARIABLES: Final[Mapping[str, str]] = {
+    "ca": "RDZV_CA_FILE",
+    "cert": "RDZV_CERT_FILE",
+    "key": "RDZV_KEY_FILE",
+    "user": "RDZV_USER",
+    "password_file": "RDZV_PASSWORD_FILE",
+}
+"""The environment variables that stand for options: values of ``--rdzv-conf`` hold no commas."""
+
+_SCHEMES: Final = {"etcd": "http", "etcds": "https", "http": "http", "https": "https"}
+_FILES: Final = ("ca", "cert", "key", "password_file")
+
+
+def connect(
+    endpoint: str,
+    config: Mapping[str, Any],
+    environ: Mapping[str, str],
+    read_timeout_s: float,
+) -> etcdv3.Client:
+    """Return a client; nothing is asked of the server yet.
+
+    ==============================  ==========================================================
+    option                          meaning
+    ==============================  ==========================================================
+    ``protocol``                    ``http`` (default) or ``https``
+    ``ca_cert``, ``cacert``         file: whom the server's certificate may come from
+    ``ssl_cert``, ``cert``          file: the certificate that is shown to the server
+    ``ssl_cert_key``, ``key``       file: its key
+    ``user``                        of etcd's own authentication
+    ``password``                    the same; in sight of who lists processes: rather
+    ``password_file``               file: with the password, read again for each log-in
+    ==============================  ==========================================================
+
+    Where an option is not given, the environment counts: ``RDZV_CA_FILE``, ``RDZV_CERT_FILE``,
+    ``RDZV_KEY_FILE``, ``RDZV_USER``, ``RDZV_PASSWORD_FILE``. Certificates are read again for each
+    new connection.
+
+    Args:
+        endpoint: ``HOST[:PORT]``, several separated by ``;`` or ``,``; a scheme ``http``,
+            ``https``, ``etcd`` or ``etcds`` may stand before. Empty: localhost.
+        config: The options of the rendezvous; others than these are not looked at.
+        environ: The environment.
+        read_timeout_s: For a request as a whole.
+
+    Raises:
+        ValueError: an option, variable or file that is not as it must be, by name.
+    """
+    urls = parse_endpoint(endpoint, _protocol(config))
+    secure = urls[0].startswith("https:")
+    given = {what: _value(what, config, environ) for what in _NAMES}
+    _check(given, secure=secure)
+    text = {what: value for what, (value, _) in given.items()}
+    return etcdv3.Client(
+        urls,
+        tls=etcdv3.TlsFiles(text["ca"], text["cert"], text["key"]) if secure else None,
+        user=text["user"],
+        password=text["password"],
+        password_file=text["password_file"],
+        request_timeout_s=read_timeout_s,
+    )
+
+
+def parse_endpoint(endpoint: str, protocol: str | None = None) -> list[str]:
+    """Return the URLs of an endpoint (see :func:`connect`).
+
+    Raises:
+        ValueError: it is something else, or contradicts the protocol.
+    """
+    scheme, separator, addresses = endpoint.strip().rpartition("://")
+    if separator and scheme not in _SCHEMES:
+        raise ValueError(
+            f"the rendezvous endpoint {endpoint!r} begins with {scheme!r}; allowed are "
+            f"{', '.join(_SCHEMES)}, or nothing"
+        )
+    found = _SCHEMES.get(scheme, protocol or "http")
+    if protocol not in (None, found):
+        raise ValueError(f"the rendezvous endpoint {endpoint!r} contradicts protocol={protocol}")
+    return [f"{found}://{address}" for address in _addresses(addresses)]
+
+
+def _addresses(text: str) -> Iterable[str]:
+    for part in re.split("[;,]", text):
+        host, port = utils.parse_rendezvous_endpoint(part, DEFAULT_PORT)
+        yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _protocol(config: Mapping[str, Any]) -> str | None:
+    protocol = config.get("protocol")
+    if protocol is None:
+        return None
+    found = str(protocol).strip().lower()
+    if found not in ("http", "https"):
+        raise ValueError("The protocol must be HTTP or HTTPS.")
+    return found
+
+
+def _value(
+    what: str, config: Mapping[str, Any], environ: Mapping[str, str]
+) -> tuple[str | None, str]:
+    """The value, None when there is none, and the name that it was given by."""
+    for name in _NAMES[what]:
+        if config.get(name):
+            return str(config[name]), f"the rendezvous option {name}"
+    variable = VARIABLES.get(what, "")
+    return environ.get(variable) or None, variable or f"the rendezvous option {what}"
+
+
+def _check(given: Mapping[str, tuple[str | None, str]], *, secure: bool) -> None:
+    for what in _FILES:
+        path, name = given[what]
+        if path is not None and not Path(path).is_file():
+            raise ValueError(f"{name}={path!r} must be a file, and there is none")
+    if secure:
+        _check_pair(given["cert"], given["key"])
+    elif given["cert"][0] or given["key"][0] or given["ca"][0]:
+        names = (name for path, name in (given["ca"], given["cert"], given["key"]) if path)
+        raise ValueError(f"{next(names)} is of use with protocol=https or etcds:// only")
+    password = given["password"] if given["password"][0] else given["password_file"]
+    if (given["user"][0] is None) != (password[0] is None):
+        raise ValueError(f"{given['user'][1]} and {password[1]} belong together: give both or none")
+    if given["password"][0] and _is_option(given["password_file"]):
+        raise ValueError("of the rendezvous options password and password_file give only one")
+
+
+def _check_pair(cert: tuple[str | None, str], key: tuple[str | None, str]) -> None:
+    if key[0] and not cert[0]:
+        raise ValueError(f"{key[1]} needs the certificate it belongs to: {cert[1]}")
+
+
+def _is_option(given: tuple[str | None, str]) -> bool:
+    return given[0] is not None and given[1] not in VARIABLES.values()
