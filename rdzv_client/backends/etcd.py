@@ -118,17 +118,18 @@ class EtcdBackend:
     @_translated
     def rewrite(self, record: wire.Member) -> bool:
         if self._lease is None:
-            return False
+            return self._doubt()
         # By the last change: a write that was given up may yet arrive, and must not win then.
         unchanged = messages.modified(self._key, self._mod_revision)
         put = messages.put(self._key, wire.encode(record), self._lease)
         try:
             answer = self._client.txn([unchanged], [put])
         except etcdv3.LeaseNotFound:
-            return False
-        if answer.succeeded:
-            self._mod_revision = answer.revision
-        return answer.succeeded
+            return self._doubt()
+        if not answer.succeeded:
+            return self._doubt()
+        self._mod_revision = answer.revision
+        return True
 
     @_translated
     def publish(self, new: publication.Publication, round_revision: int) -> bool:
@@ -218,7 +219,7 @@ class EtcdBackend:
         except etcdv3.LeaseNotFound:
             if self._lease == lease:
                 self._lease = None
-                self._listener.lapsed()
+                self._lapse()
         except etcdv3.EtcdError as error:
             self._listener.unreachable(error)
 
@@ -261,11 +262,19 @@ class EtcdBackend:
                     return
 
     def _await_registration(self) -> None:
-        self._continuous = False
-        self._listener.lapsed()
+        self._lapse()
         self._registered.clear()
         if not self._stopped.is_set():
             self._registered.wait(_RETRY_S)
+
+    def _lapse(self) -> None:
+        self._doubt()
+        self._listener.lapsed()
+
+    def _doubt(self) -> bool:
+        """Tell the next listing as one with a gap: with the record, the rest may be gone, too."""
+        self._continuous = False
+        return False
 
     def _predecessor(self, create_revision: int) -> str | None:
         older = self._client.get_prefix(
@@ -296,7 +305,7 @@ class EtcdBackend:
             self._listener.changed(puts, deletes)
         if self._key in deletes:
             self._leading = False
-            self._listener.lapsed()
+            self._lapse()
 
     def _relist(self) -> None:
         """Have the listening thread begin anew: this member's place in the order has changed."""
