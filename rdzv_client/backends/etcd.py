@@ -3,6 +3,9 @@
 A follower watches four keys: the round record, its own place in it, its own record, and that of its
 predecessor, the member with the next older record. Only who has none, the leader, watches the whole
 run. So a change costs each member a bounded number of bytes, however many members there are.
+
+What outlives the members, the round and how members left, stands under a lease of the run: so an
+etcd that many runs share does not fill up. Whoever leads keeps it alive.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import ParamSpec, TypeVar
 
 from rdzv_client import etcdv3, publication, wire
 from rdzv_client.backends import Listener, StoreUnavailable, evicted
+from rdzv_client.backends.run_lease import RunLease
 from rdzv_client.etcdv3 import messages
 from rdzv_client.replica import Record
 
@@ -22,6 +26,7 @@ log = logging.getLogger(__name__)
 
 _MAX_OPS_PER_TXN = 100  # etcd's own default limit is 128
 _RETRY_S = 0.5
+_RUN_TTL_S = 7200
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,6 +54,7 @@ class EtcdBackend:
         member: The member's id.
         slot: Its slot, if it has one.
         lease_ttl_s: How long the member's record outlives its last sign of life.
+        run_ttl_s: How long what the members wrote of the run outlives the last leader.
     """
 
     def __init__(
@@ -58,11 +64,14 @@ class EtcdBackend:
         member: str,
         slot: int | None,
         lease_ttl_s: float,
+        *,
+        run_ttl_s: int = _RUN_TTL_S,
     ) -> None:
         self._client, self._keys, self._member, self._slot = client, keys, member, slot
         self._key = keys.member(slot, member)
         self._lease_ttl_s = max(1, round(lease_ttl_s))
         self._lease: int | None = None
+        self._run = RunLease(client, f"{keys.prefix}lease", run_ttl_s)
         self._create_revision = self._mod_revision = 0
         self._leading = False
         self._continuous = False
@@ -103,7 +112,7 @@ class EtcdBackend:
         ]
         put = messages.put(self._key, wire.encode(record), lease)
         ops = [*self._take_over_slot(), put, messages.get(self._key, keys_only=True)]
-        answer = self._client.txn(may_register, ops)
+        answer = self._run.txn(may_register, ops)
         if not answer.succeeded:
             raise self._refusal(record)
         found = answer.responses[-1]
@@ -141,7 +150,7 @@ class EtcdBackend:
             messages.modified(self._keys.round, round_revision),
         ]
         return all(
-            self._client.txn(fences, chunk).succeeded for chunk in _chunks([*stale, *puts, seal])
+            self._run.txn(fences, chunk).succeeded for chunk in _chunks([*stale, *puts, seal])
         )
 
     @_translated
@@ -149,21 +158,22 @@ class EtcdBackend:
         leads = messages.created(self._key, self._create_revision)
         put = messages.put(self._keys.left(left.id), wire.encode(left))
         delete = messages.delete(self._keys.member(left.slot, left.id))
-        self._client.txn([leads], [put, delete])
+        self._run.txn([leads], [put, delete])
 
     @_translated
     def restore(self, lost: publication.Restoration, round_revision: int) -> None:
         if lost.rank:
-            self._client.put(self._keys.rank(self._member), wire.encode(lost.rank))
+            put = messages.put(self._keys.rank(self._member), wire.encode(lost.rank))
+            self._run.txn([], [put])
         if lost.round:
             unchanged = messages.modified(self._keys.round, round_revision)
             put = messages.put(self._keys.round, wire.encode(lost.round))
-            self._client.txn([unchanged], [put])
+            self._run.txn([unchanged], [put])
 
     @_translated
     def leave(self, left: wire.Left) -> None:
         put = messages.put(self._keys.left(left.id), wire.encode(left))
-        self._client.txn([], [put, messages.delete(self._key)])
+        self._run.txn([], [put, messages.delete(self._key)])
         if self._lease is not None:
             lease, self._lease = self._lease, None
             self._client.revoke(lease)
@@ -216,12 +226,20 @@ class EtcdBackend:
         try:
             self._client.keep_alive(lease, timeout_s=self._lease_ttl_s / 3)
             self._listener.beaten()
+            if self._leading:
+                self._renew_run()
         except etcdv3.LeaseNotFound:
             if self._lease == lease:
                 self._lease = None
                 self._lapse()
         except etcdv3.EtcdError as error:
             self._listener.unreachable(error)
+
+    def _renew_run(self) -> None:
+        try:
+            self._run.renew()
+        except etcdv3.LeaseNotFound:
+            log.warning("The lease of the run ran out; its round is brought back.")
 
     # --- listening ---
 
@@ -257,9 +275,15 @@ class EtcdBackend:
             self._leading = predecessor is None
             self._listener.changed([], [])
             for batch in watch:
+                self._confirm_round(batch)
                 self._tell(batch)
                 if any(e.kind == "delete" and e.kv.key == predecessor for e in batch.events):
                     return
+
+    def _confirm_round(self, batch: messages.WatchBatch) -> None:
+        """Nobody deletes a round record: where it is gone, the store has forgotten the run."""
+        if any(e.kind == "delete" and e.kv.key == self._keys.round for e in batch.events):
+            raise etcdv3.Resync("the round record has vanished")
 
     def _await_registration(self) -> None:
         self._lapse()
