@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from rdzv_client.view import Timing
+
+log = logging.getLogger(__name__)
 
 # torchrun gives these to every backend, whatever it is.
 _NOT_OURS: Final = frozenset({"timeout", "rank", "is_host", "store_type"})
@@ -20,10 +24,16 @@ class Options:
         join_timeout: For a place in a round; a spare beyond the maximum waits without limit.
         last_call_timeout: For more members, once there are enough and more may come.
         admission_window: For newcomers to gather before a standing round is broken for them.
-        lease_ttl: For a sign of life from a member, before it counts as lost; at least 2.
+        lease_ttl: For a sign of life from a member, before it counts as lost; at least 2. Instead,
+            torch's ``keep_alive_interval`` and ``keep_alive_max_attempt`` may be given: it is their
+            product then, 2 if that is less.
         agreement_timeout: For a member to agree to a proposed round.
         close_timeout: For the store to take note that this member leaves.
         read_timeout: For an answer from the store.
+        heartbeat_timeout: For the store to acknowledge a sign of life.
+        poll_interval: Between two looks at a store that cannot tell of changes.
+        cas_backoff_max_seconds: At most, in such a store, before a write that another one beat is
+            tried again; 0 for as long as seems best.
     """
 
     join_timeout: float = 600.0
@@ -33,6 +43,9 @@ class Options:
     agreement_timeout: float = 15.0
     close_timeout: float = 5.0
     read_timeout: float = 5.0
+    heartbeat_timeout: float = 5.0
+    poll_interval: float = 0.5
+    cas_backoff_max_seconds: float = 0.0
 
     @property
     def timing(self) -> Timing:
@@ -49,26 +62,67 @@ _LEAST: Final[Mapping[str, float]] = {
     "last_call_timeout": 0.0,
     "admission_window": 0.0,
     "lease_ttl": 2.0,
+    "cas_backoff_max_seconds": 0.0,
 }
+_KEEP_ALIVE: Final = ("keep_alive_interval", "keep_alive_max_attempt")
+_SECONDS: Final = frozenset(field.name for field in fields(Options))
+_KNOWN: Final = _SECONDS | set(_KEEP_ALIVE)
 
 
 def parse(config: Mapping[str, Any]) -> Options:
     """Read the options.
 
     Args:
-        config: Names and values; numbers or their text.
+        config: Names and values; numbers or their text. None stands for one that is not given.
 
     Raises:
         ValueError: an option that does not exist, or a value that is not allowed.
     """
-    known = {field.name for field in fields(Options)}
-    unknown = sorted(set(config) - known - _NOT_OURS)
+    given = {name: value for name, value in config.items() if value is not None}
+    unknown = sorted(set(given) - _KNOWN - _NOT_OURS)
     if unknown:
         raise ValueError(
-            f"unknown rendezvous option {unknown[0]!r}; known are {', '.join(sorted(known))}"
+            f"unknown rendezvous option {unknown[0]!r}; known are {', '.join(sorted(_KNOWN))}"
         )
-    given = {name: _seconds(name, config[name]) for name in known & set(config)}
-    return Options(**given)
+    seconds = {name: _seconds(name, given[name]) for name in given if name in _SECONDS}
+    keep_alive = {name: given[name] for name in _KEEP_ALIVE if name in given}
+    if keep_alive and "lease_ttl" not in seconds:
+        seconds["lease_ttl"] = lease_of(**keep_alive)
+    return Options(**seconds)
+
+
+def select(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the options that are ours; the others are a backend's that is not.
+
+    One that looks like one of ours misspelt is warned of.
+    """
+    for name in sorted(set(config) - _KNOWN - _NOT_OURS):
+        if alike := difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.85):
+            log.warning("Unknown rendezvous option %r; did you mean %r?", name, alike[0])
+    return {name: value for name, value in config.items() if name in _KNOWN and value is not None}
+
+
+def lease_of(keep_alive_interval: Any = 5, keep_alive_max_attempt: Any = 3) -> float:
+    """Return how long a silent member lives by torch's two options, in seconds.
+
+    Raises:
+        ValueError: one of them is not allowed.
+    """
+    interval_s = _seconds("keep_alive_interval", keep_alive_interval)
+    attempts = _attempts(keep_alive_max_attempt)
+    return min(max(interval_s * attempts, _LEAST["lease_ttl"]), 1e9 - 1)
+
+
+def _attempts(value: Any) -> int:
+    try:
+        attempts = int(value)
+    except (TypeError, ValueError, OverflowError):
+        attempts = 0
+    if isinstance(value, bool) or not 1 <= attempts < 1e9:
+        raise ValueError(
+            f"the rendezvous option keep_alive_max_attempt={value!r} must be a number, at least 1"
+        )
+    return attempts
 
 
 def _seconds(name: str, value: Any) -> float:

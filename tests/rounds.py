@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 
 from rdzv_client import options, wire
 from rdzv_client.session import Session
@@ -84,6 +85,14 @@ class Entry:
 def enter(*handlers):
     entries = [Entry(handler) for handler in handlers]
     return [entry.result() for entry in entries]
+
+
+def until(holds):
+    """Wait for what nobody announces."""
+    ends_at = time.monotonic() + LIMIT_S
+    while not holds():
+        assert time.monotonic() < ends_at, "not within the time"
+        time.sleep(0.01)
 
 
 def told(*handlers):

@@ -3,10 +3,15 @@
 A store of a new kind needs a class with these methods; the tests themselves do not change.
 """
 
+import collections
 import contextlib
+import threading
 
 from rdzv_client import etcd3_adapter, etcdv3, wire
+from rdzv_client.backends.blob import BlobBackend
+from rdzv_client.backends.blob.value import Value
 from rdzv_client.backends.etcd import EtcdBackend
+from rdzv_client.backends.memory import MemoryBackend
 
 
 class EtcdRuns:
@@ -66,6 +71,11 @@ class EtcdRuns:
         self.server.empty(token="second")
         self.server.start()
 
+    def vanish(self):
+        """Be out of reach for good; return the words that must name it."""
+        self.server.kill()
+        return f"127.0.0.1:{self.server.port}"
+
 
 class Etcd3Runs(EtcdRuns):
     """The same, with members that use clients of the package ``etcd3``."""
@@ -88,3 +98,126 @@ class Etcd3Runs(EtcdRuns):
 def connect_etcd3(port):
     etcd3 = etcd3_adapter.import_etcd3()
     return etcd3.client("127.0.0.1", port, grpc_options=etcd3_adapter.GRPC_OPTIONS)
+
+
+class FaultyMemory(MemoryBackend):
+    """A value in memory that can be frozen, and that can be out of reach."""
+
+    def __init__(self):
+        super().__init__()
+        self._flows = threading.Event()
+        self._flows.set()
+        self._asked_in_vain = threading.Event()
+        self.away = None
+
+    def get_state(self):
+        self._answer()
+        return super().get_state()
+
+    def set_state(self, state, token=None):
+        self._answer()
+        return super().set_state(state, token)
+
+    def replace(self, state):
+        """Write past all that use it."""
+        _, token = MemoryBackend.get_state(self) or (None, None)
+        assert MemoryBackend.set_state(self, state, token)[2]
+
+    def freeze(self):
+        self._flows.clear()
+
+    def thaw(self):
+        self._flows.set()
+
+    def go_away(self, words="connection refused", error=ConnectionError):
+        """Be out of reach, at least until somebody has tried."""
+        self._asked_in_vain.clear()
+        self.away = error(words)
+
+    def come_back(self):
+        self._asked_in_vain.wait(10)
+        self.away = None
+
+    def _answer(self):
+        self._flows.wait()
+        if self.away:
+            self._asked_in_vain.set()
+            raise self.away
+
+
+class BlobRuns:
+    """Runs over a backend that has get_state and set_state alone."""
+
+    name = "blob"
+
+    def __init__(self):
+        self._values = collections.defaultdict(FaultyMemory)
+        self._away = None
+
+    def close(self):
+        self.thaw()
+
+    def backend(self, keys, record, options):
+        """One member's access to the run."""
+        value = self._values[keys.run_id]
+        value.away = self._away and ConnectionError(self._away)
+        return BlobBackend(value, keys, record, options)
+
+    # --- what an operator writes and reads ---
+
+    def settle(self, keys, settings):
+        if not self._away:
+            self._edit(keys, lambda draft: draft.put(keys.settings, wire.encode(settings)))
+
+    def gone(self, keys, record, reason):
+        def edit(draft):
+            gone = wire.encode(wire.Gone(record.uid, reason))
+            draft.put(keys.gone(record.uid), gone)
+            draft.delete(keys.member(record.slot, record.id))
+
+        self._edit(keys, edit)
+
+    def drain(self, keys, record, reason):
+        drain = wire.encode(wire.Drain(record.uid, reason))
+        self._edit(keys, lambda draft: draft.put(keys.drain(record.uid), drain))
+
+    def round(self, keys):
+        there = self._value(keys).read().records[keys.round]
+        return wire.decode(wire.Round, there.key, there.value)
+
+    # --- what goes wrong ---
+
+    def corrupt_round(self, keys, value):
+        self._values[keys.run_id].replace(value)
+
+    def vanish(self):
+        """Be out of reach for good; return the words that must name it."""
+        self._away = "nobody answers"
+        return self._away
+
+    def freeze(self):
+        for value in self._values.values():
+            value.freeze()
+
+    def thaw(self):
+        for value in self._values.values():
+            value.thaw()
+
+    def restart(self):
+        """Be out of reach for a while."""
+        for value in self._values.values():
+            value.go_away()
+            value.come_back()
+
+    def replace(self):
+        """Be out of reach for a while, and empty afterwards."""
+        for value in self._values.values():
+            value.go_away()
+            value.empty()
+            value.come_back()
+
+    def _value(self, keys):
+        return Value(self._values[keys.run_id], keys, 0.0, (), threading.Event())
+
+    def _edit(self, keys, edit):
+        self._value(keys).change(lambda draft: edit(draft) or True, lambda: False)

@@ -73,28 +73,33 @@ def dead_url():
 
 
 ETCD_RUNS = {"etcd": stores.EtcdRuns, "etcd3": stores.Etcd3Runs}
+KINDS = [*ETCD_RUNS, "blob"]
 
 
-@pytest.fixture(scope="session", params=ETCD_RUNS)
-def shared_store(request, shared_etcd):
+@pytest.fixture(scope="session", params=KINDS)
+def shared_store(request):
     """A store that many tests use side by side, each with a run of its own."""
-    with contextlib.closing(ETCD_RUNS[request.param](shared_etcd)) as store:
+    with contextlib.closing(_store(request, "shared_etcd")) as store:
         yield store
 
 
-@pytest.fixture(params=ETCD_RUNS)
-def own_store(request, etcd):
+@pytest.fixture(params=KINDS)
+def own_store(request):
     """A store of the test's own, to be mistreated."""
-    with contextlib.closing(ETCD_RUNS[request.param](etcd)) as store:
+    with contextlib.closing(_store(request, "etcd")) as store:
         yield store
 
 
-@pytest.fixture(params=ETCD_RUNS)
-def unreachable_store(request, etcd):
+@pytest.fixture
+def unreachable_store(own_store):
     """A store that cannot be reached, and the words that must name it."""
-    with contextlib.closing(ETCD_RUNS[request.param](etcd)) as store:
-        store.server.kill()
-        yield store, f"127.0.0.1:{store.server.port}"
+    return own_store, own_store.vanish()
+
+
+def _store(request, etcd):
+    if request.param == "blob":
+        return stores.BlobRuns()
+    return ETCD_RUNS[request.param](request.getfixturevalue(etcd))
 
 
 class Follower:

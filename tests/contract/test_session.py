@@ -4,7 +4,7 @@ import json
 from contextlib import ExitStack
 
 import pytest
-from rounds import LIMIT_S, Entry, Run, enter, told
+from rounds import LIMIT_S, Entry, Run, enter, told, until
 
 from rdzv_client import options
 
@@ -92,7 +92,7 @@ def test_the_loss_of_the_leader_is_settled_by_the_next_oldest(run):
     run.settings(expected=3)
     a = run.member("a", 0)
     first = Entry(a)
-    assert a._session.wait(lambda: a._session._written is not None, LIMIT_S)
+    until(lambda: a._session._written)
     b, c = run.member("b", 1), run.member("c", 2)
     enter(b, c)
     first.result()
@@ -129,7 +129,7 @@ def test_a_spare_that_was_not_needed_ends_with_success(run):
     a, b, c = (run.member(name, slot) for slot, name in enumerate("abc"))
     enter(a, b)
     spare = Entry(c)
-    assert c._session.wait(lambda: c._was_spare, LIMIT_S)
+    until(lambda: c._was_spare)
     a._finish()
     b._finish()
     with pytest.raises(SystemExit) as ended:
@@ -208,7 +208,7 @@ def test_who_was_started_with_other_bounds_is_refused_by_name_and_the_others_go_
     from rdzv_client import api
 
     first = Entry(run.member("a", min_nodes=2, max_nodes=2))
-    assert first.handler._session.wait(lambda: first.handler._session._written, LIMIT_S)
+    until(lambda: first.handler._session._written)
     with pytest.raises(api.RendezvousError, match=r"b was started with 3:3 .* a began .* 2:2"):
         Entry(run.member("b", min_nodes=3, max_nodes=3)).result()
     third = Entry(run.member("c", min_nodes=2, max_nodes=2))
