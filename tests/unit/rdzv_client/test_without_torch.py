@@ -10,7 +10,9 @@ ROOT = Path(__file__).resolve().parents[3]
 MODULES = [
     "rdzv_client",
     "rdzv_client.api",
+    "rdzv_client.backends.blob",
     "rdzv_client.backends.etcd",
+    "rdzv_client.backends.memory",
     "rdzv_client.etcdv3",
     "rdzv_client.identity",
     "rdzv_client.k8s",
