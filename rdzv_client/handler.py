@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from typing import NoReturn
 
-from torch.distributed import DistError, TCPStore
+from torch.distributed import TCPStore
 
 from rdzv_client import api, events, participation, protocol, round_store, termination, wire
 from rdzv_client.backends import StoreUnavailable
@@ -18,7 +18,6 @@ from rdzv_client.session import Session
 
 log = logging.getLogger(__name__)
 
-_CONNECT_ATTEMPT_S = 5.0
 _RECHECK_S = 1.0
 
 
@@ -186,9 +185,9 @@ class ProtocolHandler(api.RendezvousHandler):
                 self._come_in()
             elif isinstance(step, participation.Closed):
                 self._refuse(step)
-            elif store := self._connect(step):
+            else:
                 self._entered = step
-                return self._info(step, store)
+                return self._info(step)
 
     def _next_step(self) -> participation.Step:
         session = self._session
@@ -258,31 +257,18 @@ class ProtocolHandler(api.RendezvousHandler):
             raise SystemExit(0)
         raise api.RendezvousClosedError(f"run {self._run_id} is closed: {step.reason}")
 
-    def _connect(self, step: participation.Enter) -> TCPStore | None:
-        """Return the round's store; None when the round ended before it could be reached."""
-        if self._bound and self._bound[0] == step.round.proposal:
-            return self._bound[1]
-        self._bound = None
-        while not participation.is_disturbed(step.round, self._session.round):
-            try:
-                return round_store.connect(
-                    step.store, _CONNECT_ATTEMPT_S, self._options.join_timeout
-                )
-            except DistError as error:
-                log.info("The store of round %d is not reached: %s", step.round.number, error)
-        self._come_in()
-        return None
-
-    def _info(self, step: participation.Enter, store: TCPStore) -> api.RendezvousInfo:
-        world_size = step.round.world_size
-        return api.RendezvousInfo(
-            round_store.RoundStore(
-                store, world_size, self._is_disturbed, self._finish, self._settled
-            ),
-            step.rank,
-            world_size,
-            api.RendezvousStoreInfo(step.store.host, step.store.port),
+    def _info(self, step: participation.Enter) -> api.RendezvousInfo:
+        hosted = self._bound and self._bound[0] == step.round.proposal
+        self._bound = self._bound if hosted else None
+        connection = round_store.Connection(
+            step.store, self._options.join_timeout, self._bound[1] if self._bound else None
         )
+        world_size = step.round.world_size
+        store = round_store.RoundStore(
+            connection, world_size, self._is_disturbed, self._finish, self._settled
+        )
+        address = api.RendezvousStoreInfo(step.store.host, step.store.port)
+        return api.RendezvousInfo(store, step.rank, world_size, address)
 
     # --- going out ---
 

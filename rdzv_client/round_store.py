@@ -7,6 +7,7 @@ a peer that was lost, or for a store that went with its host, ends when the roun
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -19,6 +20,7 @@ from rdzv_client.rank_exchange import RankExchange
 
 _EXIT_BARRIER: Final = "torchelastic/agent/terminal_state"
 _SLICE: Final = timedelta(seconds=1)
+_LOOK_AGAIN_S: Final = 0.05
 
 
 class RoundOverError(DistStoreError):  # type: ignore[misc]
@@ -42,33 +44,70 @@ def bind(host: str, timeout_s: float) -> TCPStore:
     )
 
 
-def connect(address: wire.StoreAddress, attempt_s: float, timeout_s: float) -> TCPStore:
-    """Connect to the store of a round.
+class Connection:
+    """The connection to a round's store, made when it is first needed.
+
+    Not before: to connect may take seconds where no DNS answers, and with as many workers on each
+    node as on all others the agents need not talk to each other at all.
 
     Args:
-        address: Where it listens.
-        attempt_s: For the connection.
-        timeout_s: For any operation on it.
-
-    Raises:
-        DistError: it cannot be reached within ``attempt_s``.
+        address: Where the store listens.
+        timeout_s: For the connection, and for any operation on it.
+        store: The store itself, at the agent that hosts it.
     """
-    store = TCPStore(
-        host_name=address.host,
-        port=address.port,
-        is_master=False,
-        wait_for_workers=False,
-        timeout=timedelta(seconds=attempt_s),
-    )
-    store.set_timeout(timedelta(seconds=timeout_s))
-    return store
+
+    def __init__(
+        self, address: wire.StoreAddress, timeout_s: float, store: TCPStore | None = None
+    ) -> None:
+        self.timeout = timedelta(seconds=timeout_s)
+        self._address, self._store = address, store
+        self._error: DistError | None = None
+        self._done = threading.Event()
+        self._lock = threading.Lock()
+
+    def open(self, is_over: Callable[[], bool]) -> TCPStore:
+        """Return the store; connect to it if that was not done yet.
+
+        Raises:
+            RoundOverError: the round ended before it was reached.
+            DistError: it cannot be reached.
+        """
+        with self._lock:
+            if self._store is None:
+                self._attempt(is_over)
+            if self._store is None:
+                assert self._error
+                raise self._error
+            return self._store
+
+    def _attempt(self, is_over: Callable[[], bool]) -> None:
+        """Connect in a thread of its own, for nothing else ends an attempt when the round does."""
+        self._done.clear()
+        threading.Thread(target=self._connect, name="round-store", daemon=True).start()
+        while not self._done.wait(_LOOK_AGAIN_S):
+            if is_over():
+                raise RoundOverError("the round ended before its store was reached")
+
+    def _connect(self) -> None:
+        try:
+            self._store = TCPStore(
+                host_name=self._address.host,
+                port=self._address.port,
+                is_master=False,
+                wait_for_workers=False,
+                timeout=self.timeout,
+            )
+        except DistError as error:
+            self._error = error
+        finally:
+            self._done.set()
 
 
 class RoundStore(Store):  # type: ignore[misc]
     """A round's store as the agent uses it.
 
     Args:
-        store: What it stands on.
+        connection: What it stands on.
         world_size: The members of the round.
         is_over: Whether the round has ended.
         finish: Called when the agent enters its exit barrier: its workers have ended with success.
@@ -78,17 +117,21 @@ class RoundStore(Store):  # type: ignore[misc]
 
     def __init__(
         self,
-        store: TCPStore,
+        connection: Connection,
         world_size: int,
         is_over: Callable[[], bool],
         finish: Callable[[], None],
         settled: Callable[[float], bool],
     ) -> None:
         super().__init__()
-        self._store, self._is_over = store, is_over
+        self._connection, self._is_over = connection, is_over
         self._finish, self._settled = finish, settled
         self._exchange = RankExchange(world_size)
-        self._timeout: timedelta = store.timeout
+        self._timeout = connection.timeout
+
+    @property
+    def _store(self) -> TCPStore:
+        return self._connection.open(self._is_over)
 
     @property
     def timeout(self) -> timedelta:
