@@ -48,6 +48,9 @@ test-e2e: setup-local  ## the end-to-end tests on a local cluster
 test-kills: setup-local  ## kill a worker KILLS times (20) at random moments of one training
 	@ELASTICJOB_E2E_KILLS=$(KILLS) $(PYTEST) tests/e2e -k random_moments
 
+scoreboard: .venv/.ready $(TRAINING)/.ready  ## sixteen situations, torch's rendezvous and ours side by side (15 min)
+	@$(BIN)/python -m benchmarks.scoreboard
+
 crds: .venv/.ready  ## write crds/ anew from the models
 	@$(BIN)/python -m elasticjob_operator crd > crds/elasticjobs.yaml
 
@@ -87,5 +90,5 @@ $(TRAINING)/.ready: $(NEEDS)
 	  cp $(NEEDS) $(TRAINING)/requirements.txt; }
 	@touch $@
 
-.PHONY: help demo demo-down test check test-fast test-e2e test-kills crds format clean \
+.PHONY: help demo demo-down test check test-fast test-e2e test-kills scoreboard crds format clean \
   setup-local setup-current setup-kind binaries

@@ -49,6 +49,7 @@ GROUPS: dict[str, tuple[Step, ...]] = {
         Step("chart", tests=("chart",)),
         Step("contract", tests=("contract",)),
         Step("integration", tests=("integration",)),
+        Step("torchrun", tests=("torchrun",)),
     ),
     "cluster": (Step("end to end", tests=("e2e",)),),
 }
