@@ -7,7 +7,10 @@ import collections
 import contextlib
 import threading
 
+from c10d_server import HOST, TcpStoreServer
+
 from rdzv_client import etcd3_adapter, etcdv3, wire
+from rdzv_client.backends import c10d
 from rdzv_client.backends.blob import BlobBackend
 from rdzv_client.backends.blob.value import Value
 from rdzv_client.backends.etcd import EtcdBackend
@@ -221,3 +224,67 @@ class BlobRuns:
 
     def _edit(self, keys, edit):
         self._value(keys).change(lambda draft: edit(draft) or True, lambda: False)
+
+
+class C10dRuns:
+    """Runs in a TCPStore."""
+
+    name = "c10d"
+
+    def __init__(self):
+        self.server = TcpStoreServer().start()
+
+    def close(self):
+        self.server.close()
+
+    def endpoint(self, timeout_s=5.0, **how):
+        from rdzv_client.tcp_store import Endpoint
+
+        return Endpoint(HOST, self.server.port, timeout_s, **how)
+
+    def _store(self):
+        return self.endpoint().connect()
+
+    def backend(self, keys, record, options):
+        """One member's access to the run."""
+        endpoint = self.endpoint(options.read_timeout)
+        return c10d.C10dBackend(endpoint, keys, record.id, options.lease_ttl, options.read_timeout)
+
+    # --- what an operator writes and reads ---
+
+    def settle(self, keys, settings):
+        c10d.write_settings(self._store(), keys, settings)
+
+    def gone(self, keys, record, reason):
+        c10d.declare_gone(self._store(), keys, wire.Gone(record.uid, reason))
+
+    def drain(self, keys, record, reason):
+        c10d.drain(self._store(), keys, wire.Drain(record.uid, reason))
+
+    def round(self, keys):
+        return wire.decode(wire.Round, keys.round, c10d.read_round(self._store(), keys))
+
+    # --- what goes wrong ---
+
+    def corrupt_round(self, keys, value):
+        self._store().set(keys.round, value)
+
+    def freeze(self):
+        self.server.freeze()
+
+    def thaw(self):
+        self.server.thaw()
+
+    def restart(self):
+        """Kill it, and start it: it has no data to keep."""
+        self.replace()
+
+    def replace(self):
+        """Kill it, and start an empty one at the same address."""
+        self.server.kill()
+        self.server.start()
+
+    def vanish(self):
+        """Be out of reach; return the words that an error must say."""
+        self.server.kill()
+        return f"{HOST}:{self.server.port}"

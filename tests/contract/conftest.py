@@ -73,7 +73,7 @@ def dead_url():
 
 
 ETCD_RUNS = {"etcd": stores.EtcdRuns, "etcd3": stores.Etcd3Runs}
-KINDS = [*ETCD_RUNS, "blob"]
+KINDS = [*ETCD_RUNS, "blob", "c10d"]
 
 
 @pytest.fixture(scope="session", params=KINDS)
@@ -99,6 +99,9 @@ def unreachable_store(own_store):
 def _store(request, etcd):
     if request.param == "blob":
         return stores.BlobRuns()
+    if request.param == "c10d":
+        pytest.importorskip("torch", reason="the training environment is not installed")
+        return stores.C10dRuns()
     return ETCD_RUNS[request.param](request.getfixturevalue(etcd))
 
 

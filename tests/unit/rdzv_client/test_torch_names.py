@@ -15,6 +15,7 @@ MODULES = {
     "api": [],
     "dynamic_rendezvous": ["Token", "_NodeDesc", "_NodeDescGenerator"],
     "registry": ["_register_default_handlers", "_register_out_of_tree_handlers"],
+    "c10d_rendezvous_backend": ["C10dRendezvousBackend", "DEFAULT_PORT", "create_backend"],
     "etcd_server": ["EtcdServer", "find_free_port", "stop_etcd"],
     "static_tcp_rendezvous": [],
     "utils": [

@@ -1,0 +1,118 @@
+"""A connection to the store that holds nobody when the store does not answer."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotInTime
+from typing import Any, Protocol, TypeVar
+
+from rdzv_client.backends import StoreUnavailable
+from rdzv_client.backends.c10d.layout import Store
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Endpoint(Protocol):
+    """Where the store is. Its methods raise ``RuntimeError`` or ``OSError`` when they fail."""
+
+    def open(self) -> Store:
+        """Open a connection, and host the store first if that falls to this process."""
+
+    def connect(self) -> Store:
+        """Open a connection to the store; somebody is known to host it."""
+
+
+class Line:
+    """One connection, with a thread of its own that makes all calls on it.
+
+    A call on a TCPStore cannot be interrupted, and most have no time-out. So whoever calls waits
+    for the answer only so long; then the connection and its thread are given up, and the next call
+    opens new ones.
+
+    Args:
+        connect: Opens a connection; raises ``RuntimeError`` or ``OSError`` when it cannot.
+        timeout_s: How long to wait for an answer.
+    """
+
+    def __init__(self, connect: Callable[[], Store], timeout_s: float) -> None:
+        self._connect, self._timeout_s = connect, timeout_s
+        self._lock = threading.Lock()
+        self._worker: _Worker | None = None
+        self._closed = False
+
+    def call(self, job: Callable[[Store], T], timeout_s: float | None = None) -> T:
+        """Do a job on the connection, and return what it returns.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached, or did not answer in time; the job may
+                yet be done.
+        """
+        limit_s = self._timeout_s if timeout_s is None else timeout_s
+        worker = self._open()
+        try:
+            return worker.submit(job).result(limit_s)
+        except NotInTime:
+            self._give_up(worker)
+            raise StoreUnavailable(f"the store did not answer within {limit_s:g} s") from None
+        except (RuntimeError, OSError) as error:
+            self._give_up(worker)
+            raise StoreUnavailable(first_line(error)) from error
+
+    def close(self) -> None:
+        """Let go of the connection. A job that is being done is done to its end."""
+        self._closed = True
+        if worker := self._worker:
+            self._give_up(worker)
+
+    def _open(self) -> _Worker:
+        with self._lock:
+            if self._closed:
+                raise StoreUnavailable("the connection is closed")
+            if self._worker is None:
+                self._worker = _Worker(self._connect)
+            return self._worker
+
+    def _give_up(self, worker: _Worker) -> None:
+        worker.end()
+        with self._lock:
+            if self._worker is worker:
+                self._worker = None
+
+
+class _Worker:
+    """The thread. It ends with its first failure, and leaves no job unanswered."""
+
+    def __init__(self, connect: Callable[[], Store]) -> None:
+        self._jobs: queue.SimpleQueue[tuple[Callable[[Store], Any], Future[Any]] | None]
+        self._jobs = queue.SimpleQueue()
+        self._connect = connect
+        threading.Thread(target=self._work, name="rendezvous-store", daemon=True).start()
+
+    def submit(self, job: Callable[[Store], T]) -> Future[T]:
+        future: Future[T] = Future()
+        self._jobs.put((job, future))
+        return future
+
+    def end(self) -> None:
+        self._jobs.put(None)
+
+    def _work(self) -> None:
+        store: Store | None = None
+        while entry := self._jobs.get():
+            job, future = entry
+            try:
+                store = store or self._connect()
+                future.set_result(job(store))
+            except BaseException as error:  # noqa: BLE001 - raised again where the job came from
+                future.set_exception(error)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the error's own words; torch adds its stack."""
+    return str(error).strip().split("\n", 1)[0] or type(error).__name__
