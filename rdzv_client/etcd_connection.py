@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 
-from rdzv_client import etcdv3, utils
+from rdzv_client import api, etcdv3, utils
 
 DEFAULT_PORT: Final = 2379
 
@@ -32,6 +33,10 @@ VARIABLES: Final[Mapping[str, str]] = {
 }
 """The environment variables that stand for options: values of ``--rdzv-conf`` hold no commas."""
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_READ_TIMEOUT_S: Final = 60
 _SCHEMES: Final = {"etcd": "http", "etcds": "https", "http": "http", "https": "https"}
 _FILES: Final = ("ca", "cert", "key", "password_file")
 
@@ -83,6 +88,40 @@ def connect(
         password_file=text["password_file"],
         request_timeout_s=read_timeout_s,
     )
+
+
+def from_parameters(params: api.RendezvousParameters) -> etcdv3.Client:
+    """Return a client that has reached etcd.
+
+    Args:
+        params: Endpoint and options (see :func:`connect`); and ``read_timeout``, for a request as a
+            whole, in seconds (60).
+
+    Raises:
+        ValueError: an option that is not as it must be.
+        RendezvousConnectionError: etcd cannot be reached.
+    """
+    read_timeout_s = params.get_as_int("read_timeout", _READ_TIMEOUT_S)
+    if read_timeout_s is None or read_timeout_s <= 0:
+        raise ValueError("The read timeout must be a positive integer.")
+    client = connect(params.endpoint, params.config, os.environ, read_timeout_s)
+    reach(client.status)
+    client.close()  # it may lie idle for long, or for ever
+    return client
+
+
+def reach(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a method of a client.
+
+    Raises:
+        RendezvousConnectionError: it failed; with the client's error as its cause.
+    """
+    try:
+        return call(*args, **kwargs)
+    except etcdv3.EtcdError as error:
+        raise api.RendezvousConnectionError(
+            "The connection to etcd has failed. See inner exception for details."
+        ) from error
 
 
 def parse_endpoint(endpoint: str, protocol: str | None = None) -> list[str]:

@@ -14,6 +14,7 @@ import torch.distributed
 from torch.distributed import DistNetworkError, DistStoreError, Store
 
 from rdzv_client import etcd3_adapter, etcdv3
+from rdzv_client.backends.run_lease import RunLease
 from rdzv_client.etcdv3 import messages
 
 __all__ = ["EtcdStore", "EtcdStoreTimeout", "EtcdStoreUnavailable"]
@@ -43,12 +44,13 @@ class EtcdStore(Store):  # type: ignore[misc]
     outages. etcd's limits hold: 1.5 MiB for a value, unless the server was told otherwise.
 
     Keys and values are ``str`` or ``bytes`` of any content, and stand in etcd as they are. Nothing
-    expires: delete the prefix when nobody needs it.
+    expires without a lease: delete the prefix when nobody needs it.
 
     Args:
         etcd_client: An :class:`rdzv_client.etcdv3.Client` or a client of the package ``etcd3``.
         etcd_store_prefix: What all keys begin with; a ``/`` is put behind it unless it ends so.
         timeout: How long to wait for keys; None: 300 s.
+        lease: What all keys are put under.
 
     All methods raise:
         EtcdStoreUnavailable: etcd could not be reached, or refused.
@@ -56,10 +58,17 @@ class EtcdStore(Store):  # type: ignore[misc]
     """
 
     def __init__(
-        self, etcd_client: Any, etcd_store_prefix: str, timeout: timedelta | None = None
+        self,
+        etcd_client: Any,
+        etcd_store_prefix: str,
+        timeout: timedelta | None = None,
+        *,
+        lease: RunLease | None = None,
     ) -> None:
         super().__init__()
         self.client = etcd3_adapter.adapt(etcd_client)
+        self.lease = lease
+        self._txn = (lease or self.client).txn
         self.prefix = etcd_store_prefix.rstrip("/") + "/"
         self._queues = self.prefix[:-1] + ".queues/"  # beside the keys: no key can be mistaken
         self._clones: list[EtcdStore] = []
@@ -70,7 +79,7 @@ class EtcdStore(Store):  # type: ignore[misc]
 
     def set(self, key: str | bytes, value: str | bytes) -> None:
         """Write the key."""
-        self._call(self.client.put, self._key(key), _bytes(value))
+        self._put(self._key(key), _bytes(value))
 
     def get(self, key: str | bytes) -> bytes:
         """Return the value, as soon as there is one.
@@ -103,9 +112,7 @@ class EtcdStore(Store):  # type: ignore[misc]
         """
         name, expected, desired = self._key(key), _bytes(expected_value), _bytes(desired_value)
         holds = messages.value_is(name, expected) if expected else messages.absent(name)
-        answer = self._call(
-            self.client.txn, [holds], [messages.put(name, desired)], [messages.get(name)]
-        )
+        answer = self._call(self._txn, [holds], [messages.put(name, desired)], [messages.get(name)])
         if answer.succeeded:
             return desired
         found = _found(answer)
@@ -142,7 +149,7 @@ class EtcdStore(Store):  # type: ignore[misc]
             raise ValueError(f"multi_set: {len(keys)} keys, but {len(values)} values")
         new = {self._key(key): _bytes(value) for key, value in zip(keys, values, strict=True)}
         for chunk in _chunks(new):
-            self._call(self.client.txn, [], [messages.put(name, new[name]) for name in chunk])
+            self._call(self._txn, [], [messages.put(name, new[name]) for name in chunk])
 
     def num_keys(self) -> int:
         """Return how many keys there are."""
@@ -158,7 +165,7 @@ class EtcdStore(Store):  # type: ignore[misc]
 
     def queue_push(self, key: str | bytes, value: str | bytes) -> None:
         """Put the value at the end of a queue. Queues have names of their own, beside the keys."""
-        self._call(self.client.put, self._queue(key) + uuid.uuid4().hex, _bytes(value))
+        self._put(self._queue(key) + uuid.uuid4().hex, _bytes(value))
 
     def queue_pop(self, key: str | bytes, block: bool = True) -> bytes:
         """Take the first value off a queue; each goes to one taker.
@@ -193,7 +200,7 @@ class EtcdStore(Store):  # type: ignore[misc]
 
     def clone(self) -> EtcdStore:
         """Return another store on the same keys, with a time-out of its own."""
-        clone = EtcdStore(self.client, self.prefix, self.timeout)
+        clone = EtcdStore(self.client, self.prefix, self.timeout, lease=self.lease)
         self._clones.append(clone)  # torch's C++ keeps no Python object alive
         return clone
 
@@ -219,6 +226,12 @@ class EtcdStore(Store):  # type: ignore[misc]
         except etcdv3.EtcdError as error:
             raise EtcdStoreUnavailable(f"store {self.prefix}: {error}") from error
 
+    def _put(self, name: str, value: bytes) -> None:
+        if self.lease is None:
+            self._call(self.client.put, name, value)
+        else:
+            self._call(self._txn, [], [messages.put(name, value)])
+
     def _update(self, key: str | bytes, change: Callable[[bytes | None], bytes]) -> bytes:
         """Replace the value by what ``change`` makes of it; of racing writers, one always wins."""
         name, kv = self._key(key), None
@@ -226,7 +239,7 @@ class EtcdStore(Store):  # type: ignore[misc]
             new = change(kv.value if kv else None)
             unchanged = messages.modified(name, kv.mod_revision if kv else 0)
             answer = self._call(
-                self.client.txn, [unchanged], [messages.put(name, new)], [messages.get(name)]
+                self._txn, [unchanged], [messages.put(name, new)], [messages.get(name)]
             )
             if answer.succeeded:
                 return new
@@ -235,7 +248,7 @@ class EtcdStore(Store):  # type: ignore[misc]
     def _replace_empty(self, name: str, desired: bytes) -> bytes:
         """The rest of ``compare_set``: a key with an empty value also matches the empty one."""
         answer = self._call(
-            self.client.txn,
+            self._txn,
             [messages.value_is(name, b"")],
             [messages.put(name, desired)],
             [messages.get(name)],

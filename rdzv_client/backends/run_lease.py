@@ -28,15 +28,18 @@ class RunLease:
         self._renew_at_s = 0.0
 
     def txn(
-        self, compares: Sequence[messages.Compare], ops: Sequence[messages.Op]
+        self,
+        compares: Sequence[messages.Compare],
+        success: Sequence[messages.Op],
+        failure: Sequence[messages.Op] = (),
     ) -> messages.TxnResult:
         """Carry out a transaction; what it puts under no other lease is put under the run's."""
-        if not any(map(_is_bare, ops)):
-            return self._client.txn(compares, ops)
+        if not any(map(_is_bare, success)):
+            return self._client.txn(compares, success, failure)
         with contextlib.suppress(etcdv3.LeaseNotFound):
-            return self._client.txn(compares, _under(self._find(), ops))
+            return self._client.txn(compares, _under(self._find(), success), failure)
         self._lease = 0
-        return self._client.txn(compares, _under(self._find(), ops))
+        return self._client.txn(compares, _under(self._find(), success), failure)
 
     def renew(self) -> None:
         """Keep the lease alive, if a third of its time has passed since that was done here.
@@ -55,7 +58,7 @@ class RunLease:
 
     def _find(self) -> int:
         """The lease that the run has; a new one if it has none."""
-        if not self._lease:
+        while not self._lease:
             found = self._client.get(self._key)
             self._lease = (found and _number(found.value)) or self._found(found)
         return self._lease
