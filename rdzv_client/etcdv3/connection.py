@@ -74,9 +74,6 @@ class Connection:
         with contextlib.suppress(OSError):
             self.sock.close()
 
-    def __del__(self) -> None:
-        self.close()  # whoever lets a client go need not close it
-
 
 def dial(endpoint: Endpoint, tls: TlsFiles, timeout_s: float) -> Connection:
     """A new connection, with TLS where the endpoint is secure.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+import weakref
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -107,7 +108,8 @@ class Transport:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._idle: deque[connection.Connection] = deque()  # its append and pop are atomic
+        self._idle = self._new_idle()
+        self._closings = 0
         self._pid = os.getpid()
         self._preferred = 0
         self._token: str | None = None
@@ -176,9 +178,14 @@ class Transport:
 
     def close(self) -> None:
         """Close idle connections; those in use close when their request is done."""
-        with contextlib.suppress(IndexError):
-            while True:
-                self._idle.pop().close()
+        self._closings += 1
+        _close_all(self._idle)
+
+    def _new_idle(self) -> deque[connection.Connection]:
+        """Room for connections that are kept; they are closed when nobody has the client."""
+        idle: deque[connection.Connection] = deque()  # its append and pop are atomic
+        weakref.finalize(self, _close_all, idle).atexit = False
+        return idle
 
     def _send_with_token(self, request: requests.Request[T], deadline_s: float) -> T:
         return self._try_endpoints(request, self.token(deadline_s), deadline_s)
@@ -231,6 +238,7 @@ class Transport:
         token: str | None,
         deadline_s: float,
     ) -> T:
+        closings = self._closings
         raw = http1.post(request.path, link.endpoint.authority, request.body, token)
         try:
             parser = link.exchange(raw, deadline_s, self.settings.limit_bytes)
@@ -238,7 +246,8 @@ class Transport:
             link.close()
             raise
         head = parser.head
-        if head is None or not head.keeps_connection or len(self._idle) >= _MAX_IDLE_CONNECTIONS:
+        keeps = head is not None and head.keeps_connection and self._closings == closings
+        if not keeps or len(self._idle) >= _MAX_IDLE_CONNECTIONS:
             link.close()
         else:
             self._idle.append(link)
@@ -247,7 +256,7 @@ class Transport:
     def _take(self, index: int, deadline_s: float) -> tuple[connection.Connection, bool]:
         """A connection to the endpoint, and whether it was used before. Raises NotSent."""
         if self._pid != os.getpid():  # a forked child must not talk on its parent's connections
-            self._pid, self._idle = os.getpid(), deque()
+            self._pid, self._idle = os.getpid(), self._new_idle()
         wanted = self.settings.endpoints[index]
         with contextlib.suppress(IndexError):
             while True:
@@ -259,6 +268,12 @@ class Transport:
             return self.dial(index, max(deadline_s - time.monotonic(), 0.001)), False
         except OSError as error:
             raise connection.NotSent(str(error)) from error
+
+
+def _close_all(idle: deque[connection.Connection]) -> None:
+    with contextlib.suppress(IndexError):
+        while True:
+            idle.pop().close()
 
 
 def _failure(
