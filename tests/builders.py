@@ -100,6 +100,11 @@ def ended(pod: WorkerPod, exit_code: int, **container: Any) -> WorkerPod:
     return replace(pod, phase="Failed" if exit_code else "Succeeded", training=state)
 
 
+def outlived(pod: WorkerPod) -> WorkerPod:
+    """Return the pod, whose training ended, with another container that still runs."""
+    return replace(pod, phase="Running")
+
+
 def deleting(pod: WorkerPod) -> WorkerPod:
     return replace(pod, deleting=True)
 
@@ -195,6 +200,9 @@ class Seen:
 
     def later(self, seconds: float) -> Seen:
         return Seen(replace(self.observed, now=self.observed.now + timedelta(seconds=seconds)))
+
+    def said(self, last_words: dict[str, str]) -> Seen:
+        return Seen(replace(self.observed, last_words=last_words))
 
     def told(self, status: api.ElasticJobStatus) -> Seen:
         job = self.observed.job.model_copy(update={"status": status})

@@ -23,6 +23,7 @@ Manifest = dict[str, Any]
 
 FIELD_MANAGER: Final = "elasticjob-operator"
 REQUEST_TIMEOUT_S: Final = 20
+LOG_LINES: Final = 200
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 _PLURALS: Final = {
@@ -87,6 +88,12 @@ class Cluster:
                 return None
             raise
 
+    async def log_end(self, namespace: str, pod: str, container: str) -> str:
+        """Return the last lines that the container wrote, at most ``LOG_LINES``."""
+        path = f"{_path(_reference('v1', 'Pod', namespace, pod))}/log"
+        query = {"container": container, "tailLines": str(LOG_LINES)}
+        return (await self._ask("GET", path, query=query)).decode(errors="replace")
+
     async def delete(
         self, version: str, kind: str, namespace: str, name: str, uid: str | None = None
     ) -> None:
@@ -135,12 +142,23 @@ class Cluster:
         query: dict[str, str] | None = None,
         content: str = "application/json",
     ) -> Manifest:
+        return _document(await self._ask(method, path, body, query=query, content=content))
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Manifest | None = None,
+        *,
+        query: dict[str, str] | None = None,
+        content: str = "application/json",
+    ) -> bytes:
         try:
             request = await self._client.param_serialize(
                 method,
                 path,
                 query_params=list((query or {}).items()),
-                header_params={"Accept": "application/json", "Content-Type": content},
+                header_params={"Accept": "application/json, */*", "Content-Type": content},
                 body=body,
                 auth_settings=["BearerToken"],
             )
@@ -148,7 +166,8 @@ class Cluster:
             text = await response.read()
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             raise Unavailable(f"the API server does not answer: {_words(error)}") from error
-        return _answer(response.status, text)
+        _check(response.status, text)
+        return bytes(text)
 
 
 async def connect() -> Cluster:
@@ -185,15 +204,18 @@ def _path(manifest: Manifest, *, named: bool = True) -> str:
     return f"{path}/{quote(metadata['name'])}" if named else path
 
 
-def _answer(status: int, text: bytes) -> Manifest:
+def _document(text: bytes) -> Manifest:
     try:
         answer = json.loads(text)
     except ValueError:
-        answer = {}
-    if not isinstance(answer, dict):
-        answer = {}
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _check(status: int, text: bytes) -> None:
     if 200 <= status < 300:
-        return answer
+        return
+    answer = _document(text)
     message = answer.get("message") or f"HTTP status {status}"
     if status >= 500 or status in {401, 429}:
         raise Unavailable(f"the API server answers: {message}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from elasticjob_operator import last_words
 from elasticjob_operator.pod_facts import CANNOT_START, WorkerPod
 
 SIGKILL_CODE: Final = 128 + 9
@@ -54,19 +55,25 @@ def classify(pod: WorkerPod) -> Ending:
         return Ending("own", training.reason, f"cannot start: {_tail(training.message)}", code)
     if code in {SIGKILL_CODE, SIGTERM_CODE} or training.signal in {9, 15}:
         return Ending("infrastructure", "Killed", f"was killed (exit code {code})", code)
-    words = f": {_tail(training.message)}" if training.message else ""
-    return Ending("own", training.reason or "Error", f"failed with exit code {code}{words}", code)
+    message = f"failed with exit code {code}{_because(training.message)}"
+    return Ending("own", training.reason or "Error", message, code)
 
 
 def _never_ran(pod: WorkerPod) -> Ending:
     if pod.failed_init:
         init = pod.failed_init
-        words = f": {_tail(init.message)}" if init.message else ""
         message = f"failed in its init container {init.container}, exit code {pod.init_exit_code}"
-        return Ending("own", "InitContainerFailed", f"{message}{words}", pod.init_exit_code)
+        message += _because(init.message)
+        return Ending("own", "InitContainerFailed", message, pod.init_exit_code)
     words = pod.phase_message or "the kubelet gave no message"
     reason = pod.phase_reason or "PodFailed"
     return Ending("infrastructure", reason, f"was ended by its node ({reason}: {words})")
+
+
+def _because(log: str) -> str:
+    """Quote the one line of a container's last output that says what went wrong."""
+    said = last_words.find(log)
+    return f": {said}" if said else ""
 
 
 def _tail(text: str) -> str:

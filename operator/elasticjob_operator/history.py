@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Literal
 
@@ -77,6 +78,12 @@ def failed_rounds(observed: Observed) -> list[FormedRound]:
     return failed
 
 
+def restarted(formed: FormedRound) -> list[str]:
+    """Return the members whose failed workers this round restarted, as its reason names them."""
+    named = set(re.split(r"[ ,]+", formed.record.reason))
+    return [rank.name for rank in formed.ranks if rank.name in named]
+
+
 def world_size(spec: api.ElasticJobSpec, workers: int) -> int | None:
     """Return the number of processes, where it does not depend on the machines."""
     each = processes(spec)
@@ -96,8 +103,12 @@ def words(told: api.RoundRecord) -> str:
     """Return a round in one line."""
     world = f", world size {told.world_size}" if told.world_size is not None else ""
     workers = f"{told.workers} worker{'' if told.workers == 1 else 's'}"
-    took = f", formed in {told.seconds:.1f} s" if told.seconds else ""
+    took = f", formed in {_spell(told.seconds)}" if told.seconds else ""
     return f"round {told.round}: {workers}{world}{took}; because {told.reason}"
+
+
+def _spell(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 0.1 else f"{seconds:.1f} s"
 
 
 def _record(formed: FormedRound, spec: api.ElasticJobSpec) -> api.RoundRecord:

@@ -5,6 +5,7 @@ The clock is a field of the snapshot, so the same snapshot always gives the same
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -58,6 +59,8 @@ class Observed:
     pods: tuple[WorkerPod, ...] = ()
     store_pod: StorePod | None = None
     store: StoreView = field(default_factory=StoreView)
+    last_words: Mapping[str, str] = field(default_factory=dict)
+    """What was said by workers that failed in pods that live on, by pod."""
 
     @property
     def spec(self) -> api.ElasticJobSpec:

@@ -14,7 +14,7 @@ from elasticjob_operator.timestamps import instant, stamp
 from rdzv_client import wire
 
 CLOSING_GRACE_S = 10.0
-"""How long pods may take to end by themselves when the job is over."""
+"""How long pods may take to end by themselves when the job is over: their logs stay then."""
 
 STORE_AGAIN_S = 15.0
 """A store that does not answer may have to be made again, and nobody would tell."""
@@ -92,18 +92,36 @@ def _last_failure(
     own = [entry for entry in ended if entry.ending.account == "own"]
     if own:
         last = own[-1]
-        ranks = {member.pod: member.rank for member in observed.status.rendezvous.members}
         return api.Failure(
             pod=last.name,
-            rank=ranks.get(last.name),
+            rank=_rank(observed, last.name),
             exit_code=last.ending.exit_code,
             reason=last.ending.reason,
             message=f"pod {last.name} {last.ending.message}",
             at=at,
         )
     if failed_rounds:
-        return api.Failure(reason="WorkerFailed", message=failed_rounds[-1].record.reason, at=at)
+        return _worker_failure(observed, failed_rounds[-1], at)
     return observed.status.last_failure
+
+
+def _worker_failure(observed: Observed, formed: FormedRound, at: str) -> api.Failure:
+    """A worker failed in a pod that lived on, and its agent started it again."""
+    reason, restarted = formed.record.reason, history.restarted(formed)
+    said = [words for pod in restarted if (words := observed.last_words.get(pod))]
+    pod = restarted[0] if restarted else ""
+    return api.Failure(
+        pod=pod,
+        rank=_rank(observed, pod),
+        reason="WorkerFailed",
+        message=": ".join((reason, *said[:1])),
+        at=at,
+    )
+
+
+def _rank(observed: Observed, pod: str) -> int | None:
+    members = observed.status.rendezvous.members
+    return next((member.rank for member in members if member.pod == pod), None)
 
 
 # --- a job that goes on ------------------------------------------------------------------------
@@ -161,13 +179,14 @@ def _wind_up(facts: Facts, end: over.Over) -> tuple[tuple[actions.Action, ...], 
     """Close the run, let the pods end by themselves for a moment, then clean up."""
     observed = facts.observed
     unended = [pod for pod in observed.pods if not pod.ended]
+    occupied = [pod for pod in observed.pods if pod.occupied]
     steps: list[actions.Action] = []
     if unended:
         steps.append(actions.FollowStore())
         steps += _close(observed, f"the job is {end.condition}: {end.message}")
-    wait_s = _closing_s(observed, end)
+    wait_s = _closing_s(observed)
     policy = observed.spec.run_policy.clean_pod_policy
-    doomed = {"None": [], "Running": unended, "All": list(observed.pods)}[policy]
+    doomed = {"None": [], "Running": occupied, "All": list(observed.pods)}[policy]
     doomed = [pod for pod in doomed if not pod.deleting]
     if wait_s <= 0:
         why = f"the job is {end.condition}"
@@ -177,9 +196,7 @@ def _wind_up(facts: Facts, end: over.Over) -> tuple[tuple[actions.Action, ...], 
     return tuple(steps), wait_s if doomed and wait_s > 0 else None
 
 
-def _closing_s(observed: Observed, end: over.Over) -> float:
-    if end.condition == "Failed":
-        return 0.0
+def _closing_s(observed: Observed) -> float:
     ended_at = instant(observed.status.completion_time) or observed.now
     due = ended_at + timedelta(seconds=CLOSING_GRACE_S)
     return (due - observed.now).total_seconds()

@@ -104,6 +104,11 @@ class WorkerPod:
         return self.ended and not self.succeeded
 
     @property
+    def occupied(self) -> bool:
+        """Whether it still holds what its node gave it; sidecars may outlive the training."""
+        return self.phase not in {"Succeeded", "Failed"}
+
+    @property
     def running(self) -> bool:
         return self.training.state == "running" and not self.ended
 

@@ -7,6 +7,7 @@ Nothing is remembered here that could not be found out again: see
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import uuid
 from collections.abc import Iterable
@@ -19,6 +20,8 @@ from elasticjob_operator import (
     book,
     cluster,
     events,
+    history,
+    last_words,
     plan,
     pod_facts,
     report,
@@ -34,6 +37,7 @@ from elasticjob_operator.workqueue import Key, Retry
 log = logging.getLogger(__name__)
 
 FIRST_CONTACT_S: Final = 1.0
+NAMED_FAILURES: Final = 4
 WATCH_LAG_S: Final = 5.0
 """How long the watch may take to tell of a pod that was just made, before it is asked for."""
 
@@ -129,13 +133,27 @@ class Reconciler:
         pods = [pod for pod in self._sight.workers(key) if pod.job_uid == memory.uid]
         pods = await self._with_unseen(job, pods, memory)
         link = self._stores.link(memory.uid)
-        return Observed(
+        seen = Observed(
             now=datetime.now(timezone.utc),
             job=job,
             pods=tuple(pod_facts.by_age(pods)),
             store_pod=next((p for p in self._sight.store(key) if p.job_uid == memory.uid), None),
             store=link.view if link else StoreView(),
         )
+        return dataclasses.replace(seen, last_words=await self._last_words(seen))
+
+    async def _last_words(self, seen: Observed) -> dict[str, str]:
+        """Ask for the logs of workers that failed in pods that live on: nothing else tells why."""
+        said = {}
+        for formed in history.failed_rounds(seen)[-1:]:
+            for pod in history.restarted(formed)[:NAMED_FAILURES]:
+                with contextlib.suppress(cluster.ClusterError):
+                    said[pod] = last_words.find(await self._log_end(seen.job, pod))
+        return said
+
+    async def _log_end(self, job: api.ElasticJob, pod: str) -> str:
+        container = api.training_container(job.spec)
+        return await self._cluster.log_end(job.metadata.namespace, pod, container)
 
     async def _with_unseen(
         self, job: api.ElasticJob, pods: list[WorkerPod], memory: Memory

@@ -113,6 +113,7 @@ def test_the_operators_rights_are_those_it_uses():
         "elasticjobs": {"get", "list", "watch"},
         "elasticjobs/status": {"patch"},
         "pods": {"get", "list", "watch", "create", "delete"},
+        "pods/log": {"get"},
         "serviceaccounts": {"get", "create", "patch"},
         "services": {"get", "create", "patch", "delete"},
         "statefulsets": {"get", "create", "patch", "delete"},

@@ -62,10 +62,19 @@ def too_many_restarts(facts: Facts) -> Over | None:
         return None
     last = f"; last: {facts.last_failure.message}" if facts.last_failure else ""
     message = (
-        f"training failed {restarts.counted} times, maxRestarts is {allowed}"
-        f" ({restarts.worker} rounds restarted by a worker, {restarts.pod} pods failed){last}"
+        f"training failed {_times(restarts.counted)}, maxRestarts is {allowed}"
+        f" ({_count(restarts.worker, 'round')} restarted by a worker,"
+        f" {_count(restarts.pod, 'pod')} failed){last}"
     )
     return Over("Failed", "MaxRestartsExceeded", message[: endings.MESSAGE_CHARS])
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 CHECKS: tuple[Callable[[Facts], Over | None], ...] = (

@@ -14,6 +14,9 @@ from elasticjob_operator.policies import Facts
 
 FAILED_DELAY_MAX_S = 30.0
 REFUSED_DELAY_MAX_S = 60.0
+SIDECAR_GRACE_S = 30.0
+"""How long the containers beside a training that failed may take to end by themselves."""
+OUTLIVED = "its training failed, and its other containers still run"
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,14 @@ def scale(facts: Facts) -> Scale:
             delays.append(delay_s)
         else:
             wanted.append(Wanted(index, book.next_attempt(facts.attempts, index)))
-    unwanted = (*_surplus(slots, replicas), *_doubles(slots, replicas), *_old(slots))
+    outlived = {pod: sidecar_grace_s(pod, observed) for pod in _outlived(slots)}
+    delays += [grace_s for grace_s in outlived.values() if grace_s > 0]
+    unwanted = (
+        *_surplus(slots, replicas),
+        *_doubles(slots, replicas),
+        *_old(slots),
+        *(Unwanted(pod, OUTLIVED) for pod, grace_s in outlived.items() if grace_s == 0),
+    )
     return Scale(tuple(wanted), unwanted, min(delays, default=None))
 
 
@@ -73,6 +83,12 @@ def backoff_s(last: WorkerPod, restarts: api.Restarts, observed: Observed) -> fl
     else:
         return 0.0
     due = last.ended_at + timedelta(seconds=delay_s)
+    return max(0.0, (due - observed.now).total_seconds())
+
+
+def sidecar_grace_s(pod: WorkerPod, observed: Observed) -> float:
+    """Return how long this pod, whose training failed, may still keep its node's resources."""
+    due = pod.ended_at + timedelta(seconds=SIDECAR_GRACE_S)
     return max(0.0, (due - observed.now).total_seconds())
 
 
@@ -122,3 +138,9 @@ def _old(slots: Slots) -> list[Unwanted]:
         failed = [pod for pod in pods if pod.gone and not pod.deleting]
         old += [Unwanted(pod, "a newer failed pod of this index is kept") for pod in failed[:-1]]
     return old
+
+
+def _outlived(slots: Slots) -> list[WorkerPod]:
+    """The newest failed pod of each index, where containers beside the training still run."""
+    failed = ([pod for pod in pods if pod.gone and not pod.deleting] for pods in slots.values())
+    return [pod for pods in failed for pod in pods[-1:] if pod.occupied]

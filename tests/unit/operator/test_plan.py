@@ -2,9 +2,10 @@
 
 import builders
 import pytest
-from builders import a_job, a_pod, a_round, deleting, ended, pending, seen, settings
+from builders import a_job, a_pod, a_round, deleting, ended, outlived, pending, seen, settings
 
 from elasticjob_operator import actions, api, plan, report
+from elasticjob_operator.policies import scale
 from elasticjob_operator.settings import Settings
 
 SETTINGS = Settings()
@@ -128,6 +129,20 @@ def test_a_finished_worker_is_not_replaced():
 def test_of_the_failed_pods_of_an_index_the_newest_is_kept_for_its_log():
     pods = [ended(a_pod(1, 0), 1), ended(a_pod(1, 1), 1), a_pod(1, 2)]
     assert deleted(seen().pods(a_pod(0), *pods)) == ["digits-1-0"]
+
+
+def test_a_failed_pod_whose_sidecars_do_not_end_is_deleted_after_a_moment():
+    """Until then it holds what its node gave it, such as a GPU that its successor needs."""
+    failed = outlived(ended(a_pod(1), 1, finished_at=builders.NOW))
+    now = seen().pods(a_pod(0), failed, a_pod(1, 1))
+    assert deleted(now) == []
+    assert planned(now).after_s == scale.SIDECAR_GRACE_S
+    assert deleted(now.later(scale.SIDECAR_GRACE_S)) == ["digits-1-0"]
+
+
+def test_a_finished_pod_whose_sidecars_run_is_kept_until_the_job_is_over():
+    now = seen().pods(a_pod(0), outlived(ended(a_pod(1), 0)))
+    assert deleted(now.later(1000)) == []
 
 
 # --- scaling -----------------------------------------------------------------------------------
@@ -282,6 +297,13 @@ def test_which_pods_are_deleted_when_the_job_is_over(policy, gone):
     assert deleted(told(now).later(plan.CLOSING_GRACE_S)) == gone
 
 
+def test_sidecars_do_not_outlive_a_job_that_is_over():
+    pods = [outlived(ended(a_pod(0), 0)), ended(a_pod(1), 0)]
+    now = seen().pods(*pods).rounds(a_round(3, a_pod(0), a_pod(1)))
+    assert planned(now).after_s == plan.CLOSING_GRACE_S
+    assert deleted(told(now).later(plan.CLOSING_GRACE_S)) == ["digits-0-0"]
+
+
 # --- failing -----------------------------------------------------------------------------------
 
 
@@ -339,10 +361,27 @@ def test_the_last_failure_is_kept_with_rank_and_exit_code():
     assert (failure.pod, failure.rank, failure.exit_code) == ("digits-1-0", 1, 3)
 
 
-def test_a_failed_job_is_taken_down_at_once_and_its_failed_pods_stay():
+def test_the_workers_of_a_failed_job_get_a_moment_to_end_so_that_their_logs_stay():
     now = seen(a_job(max_restarts=0)).pods(a_pod(0), ended(a_pod(1), 1))
-    assert deleted(now) == ["digits-0-0"]
     assert "Failed" in written(now)[0].closed
+    assert deleted(now) == []
+    assert planned(now).after_s == plan.CLOSING_GRACE_S
+    assert deleted(told(now).later(plan.CLOSING_GRACE_S)) == ["digits-0-0"]
+
+
+def test_the_words_of_a_worker_that_failed_in_a_pod_that_lives_on_are_kept():
+    before = a_round(1, a_pod(0), a_pod(1))
+    reason = "digits-1-0 restarted: its workers failed"
+    after = a_round(2, a_pod(0), a_pod(1), cause="restart", reason=reason)
+    now = told(seen(a_job(max_restarts=0)).pods(a_pod(0), a_pod(1)).rounds(before))
+    now = now.rounds(before, after).said({"digits-1-0": "ValueError: the rate is -1"})
+    failure = planned(now).facts.last_failure
+    assert (failure.pod, failure.rank) == ("digits-1-0", 1)
+    assert failure.message == f"{reason}: ValueError: the rate is -1"
+    assert planned(now).over.message == (
+        "training failed once, maxRestarts is 0 (1 round restarted by a worker, 0 pods failed); "
+        f"last: {reason}: ValueError: the rate is -1"
+    )
 
 
 def test_what_is_over_stays_over():

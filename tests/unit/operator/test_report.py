@@ -320,3 +320,11 @@ def test_a_container_that_waits_to_be_created_is_no_trouble():
     starting = pending(a_pod(1))
     starting = builders.replace(starting, training=Container(reason="ContainerCreating"))
     assert condition(told(seen().pods(a_pod(0), starting)), "Progressing").status == "True"
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0.005, "5 ms"), (0.26, "0.3 s"), (12.0, "12.0 s")])
+def test_how_long_a_round_took_to_form_is_told(seconds, words):
+    formed = a_round(1, a_pod(0), a_pod(1))
+    formed = builders.replace(formed, record=builders.replace(formed.record, seconds=seconds))
+    status = told(seen().pods(*BOTH).rounds(formed))
+    assert f"formed in {words};" in condition(status, "Ready").message
