@@ -16,7 +16,10 @@ NEEDS    := examples/digits/requirements.txt
 BIN      := .venv/bin
 PYTEST   := $(BIN)/python -m pytest
 
-ifeq ($(filter $(CLUSTER),local current kind),)
+CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is \
+  Python " + sys.version.split()[0] + "; 3.11 or newer is needed: make PYTHON=python3.x ...")'
+
+ifeq ($(and $(filter 1,$(words $(CLUSTER))),$(filter $(CLUSTER),local current kind)),)
 $(error CLUSTER=$(CLUSTER) is not known: it is local (this machine), current (your kubectl context) or kind)
 endif
 
@@ -25,7 +28,7 @@ help:  ## list the targets
 
 ##@ the two commands
 
-demo: setup-$(CLUSTER)  ## run an ElasticJob on a real Kubernetes (CLUSTER=local|current|kind)
+demo: preflight-$(CLUSTER) setup-$(CLUSTER)  ## run an ElasticJob on a real Kubernetes (CLUSTER=local|current|kind)
 	@$(BIN)/python -m examples.demo --cluster=$(CLUSTER) $(if $(IMAGES),--image-prefix=$(IMAGES))
 
 test: setup-local  ## run every check and test; at the end, say what ran and what did not
@@ -33,7 +36,7 @@ test: setup-local  ## run every check and test; at the end, say what ran and wha
 
 ##@ parts of them
 
-demo-down: .venv/.ready  ## remove all that `make demo` made, but the cache
+demo-down: preflight-$(CLUSTER) .venv/.ready  ## remove all that `make demo` made, but the cache
 	@$(BIN)/python -m examples.demo down --cluster=$(CLUSTER)
 
 check: .venv/.ready  ## format, lint, types, import contracts
@@ -62,6 +65,13 @@ clean:  ## remove what was made in the checkout; the cache stays
 
 ##@ set-up
 
+# Before a long set-up, say whether the demo can run here at all.
+preflight-local:
+	@$(CHECK_PYTHON)
+	@$(PYTHON) -m localcluster.preflight
+
+preflight-current preflight-kind:
+
 setup-local: .venv/.ready
 	@$(MAKE) --no-print-directory -j2 $(TRAINING)/.ready binaries
 
@@ -72,8 +82,7 @@ binaries: .venv/.ready
 
 .venv/.ready: pyproject.toml
 	@echo "Setting up .venv: the operator, and the tools for its tests (about 1 min)"
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is Python " \
-	  + sys.version.split()[0] + "; 3.11 or newer is needed: make PYTHON=python3.x ...")'
+	@$(CHECK_PYTHON)
 	@$(PYTHON) -m venv .venv || { echo "On Debian: apt-get install python3-venv" >&2; exit 1; }
 	@$(BIN)/pip install --quiet --editable '.[operator,dev]'
 	@# torch is 5 GB: the tests use the copy that the pods use.
@@ -91,4 +100,4 @@ $(TRAINING)/.ready: $(NEEDS)
 	@touch $@
 
 .PHONY: help demo demo-down test check test-fast test-e2e test-kills scoreboard crds format clean \
-  setup-local setup-current setup-kind binaries
+  preflight-local preflight-current preflight-kind setup-local setup-current setup-kind binaries

@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("program", nargs="*", help="only these (default: all)")
     build.set_defaults(run=_build)
     up = add("up", _up, "start the cluster, or repair it, and wait until it is ready")
+    up.add_argument("--new", action="store_true", help="fail if there is one already")
     up.add_argument("--nodes", type=int, default=2, help="how many nodes (default: 2)")
     add("down", _down, "end the cluster and remove everything of it")
     add("status", _status, "say what runs and what answers; exit with 1 unless all does")
@@ -81,7 +82,7 @@ def _build(given: Arguments) -> None:
 
 
 def _up(given: Arguments) -> None:
-    made = cluster.up(given.name, given.nodes)
+    made = cluster.up(given.name, given.nodes, new=given.new)
     print(f"export KUBECONFIG={shlex.quote(str(made.control_plane.kubeconfig))}")
 
 

@@ -96,11 +96,33 @@ def ensure(names: Iterable[str] | None = None) -> dict[str, Path]:
     if unknown := sorted(set(wanted) - set(PACKAGES)):
         known = ", ".join(PACKAGES)
         raise LocalClusterError(f"unknown program {', '.join(unknown)}; there are: {known}")
-    binaries = {name: folder() / name for name in wanted}
+    binaries = _paths(wanted)
     if _missing(binaries):
         with _lock(folder()):
             _build(_missing(binaries))
     return binaries
+
+
+def check() -> None:
+    """Check that all programs are built, or can be.
+
+    Raises:
+        LocalClusterError: Go is missing.
+    """
+    _check_go(_missing(_paths(PACKAGES)))
+
+
+def _check_go(missing: list[Path]) -> None:
+    if missing and shutil.which("go") is None:
+        raise LocalClusterError(
+            f"the cluster's programs ({', '.join(path.name for path in missing)}) are built with "
+            f"Go, and there is no `go` in PATH ({os.environ.get('PATH', '')}): install Go 1.26 or "
+            "later, or put it there"
+        )
+
+
+def _paths(names: Iterable[str]) -> dict[str, Path]:
+    return {name: folder() / name for name in names}
 
 
 def _missing(binaries: dict[str, Path]) -> list[Path]:
@@ -120,11 +142,7 @@ def _lock(target: Path) -> Iterator[None]:
 
 
 def _build(missing: list[Path]) -> None:
-    if missing and shutil.which("go") is None:
-        raise LocalClusterError(
-            f"the cluster's programs ({', '.join(path.name for path in missing)}) are built with "
-            "Go, and there is no `go` in PATH: install Go 1.26 or later"
-        )
+    _check_go(missing)
     began = time.monotonic()
     for index, target in enumerate(missing, start=1):
         _build_one(target, f"building {target.name} ({index} of {len(missing)})", began)

@@ -1,5 +1,6 @@
 """A whole cluster: up, down, and what becomes of its nodes in between."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -31,10 +32,11 @@ from localcluster.progress import say, step
 _RECORD = "cluster.json"
 
 
-def up(name: str, node_count: int) -> Layout:
+def up(name: str, node_count: int, *, new: bool = False) -> Layout:
     """Make sure that a cluster runs, whole and ready, with the project's images on every node.
 
-    A running one is reused, its lost nodes are started again; a broken one is replaced.
+    A running one is reused, its lost nodes are started again; a broken one is replaced; with `new`
+    there must be none.
 
     Raises:
         LocalClusterError: it cannot run here, or something did not become ready; says what.
@@ -43,6 +45,8 @@ def up(name: str, node_count: int) -> Layout:
     layout.check(name, node_count)
     _check_name_is_free(name)
     with _lock():
+        if new:
+            _check_there_is_none(name)
         host.provide()
         programs = binaries.ensure()
         archives = images.build()
@@ -116,17 +120,29 @@ def bring_images(cluster: Layout) -> None:
 
 @contextmanager
 def _lock() -> Iterator[None]:
-    """Let one command at a time work on this machine's clusters."""
-    descriptor = os.open(paths.private_folder(paths.state()), os.O_RDONLY)
+    """Let one command at a time work on this machine's clusters; a folder left empty goes."""
+    folder = paths.state()
+    descriptor = _locked(folder)
     try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # there are clusters in it
+            folder.rmdir()
+        os.close(descriptor)
+
+
+def _locked(folder: Path) -> int:
+    """Return an open descriptor of the folder, locked while the folder was there."""
+    while True:
+        descriptor = os.open(paths.private_folder(folder), os.O_RDONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             say("waiting for another command of localcluster to finish")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+        os.close(descriptor)  # the other command has removed it: nobody else would wait for this
 
 
 def _check_name_is_free(name: str) -> None:
@@ -134,6 +150,14 @@ def _check_name_is_free(name: str) -> None:
         raise LocalClusterError(
             f"a cluster {name} runs already, and its state is in {other}: choose another name, or "
             f"end it with ELASTICJOB_STATE={other.parent.parent}"
+        )
+
+
+def _check_there_is_none(name: str) -> None:
+    if leftovers.found(_any(name)):
+        raise LocalClusterError(
+            f"there is a cluster {name} already: another command uses it, or was killed and left "
+            f"it behind; `python -m localcluster down --name {name}` removes it"
         )
 
 

@@ -20,6 +20,8 @@ def say(line: str) -> None:
 
 def spell(seconds: float) -> str:
     """Return a duration as people say it."""
+    if seconds < 0.1:
+        return f"{seconds * 1000:.0f} ms"
     return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.0f} min"
 
 

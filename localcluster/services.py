@@ -45,13 +45,17 @@ def _spell(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def bound_to_caller() -> list[str]:
+    """Return what to put before a command so that it ends when the calling thread does."""
+    return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []  # Linux has it
+
+
 @contextmanager
 def running(service: Service, logs: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a service until the block ends, or the calling thread does, even if it is killed."""
-    guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []  # Linux has it
     with (logs / f"{service.name}.log").open("ab") as log:
         process = subprocess.Popen(
-            [*guard, *service.command],
+            [*bound_to_caller(), *service.command],
             env={**os.environ, **service.environment},
             stdin=subprocess.DEVNULL,
             stdout=log,

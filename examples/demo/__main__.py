@@ -13,7 +13,7 @@ import dataclasses
 import sys
 from collections.abc import Callable
 
-from examples.demo import diagnosis, places, release
+from examples.demo import diagnosis, lock, places, release
 from examples.demo.board import StuckError
 from examples.demo.commands import CommandError
 from examples.demo.narrator import Narrator
@@ -61,7 +61,7 @@ def show(options: argparse.Namespace, narrator: Narrator) -> None:
     """Set the cluster up and tell the story on it. Raises what they raise."""
     place = PLACES[options.cluster](narrator)
     narrator.heading(f"Setting up: the {options.cluster} cluster and the operator")
-    tools = place.prepare()
+    tools = place.prepare(RESOURCE)
     try:
         release.install(tools, options.image_prefix)
     except CommandError:
@@ -101,10 +101,14 @@ def main() -> int:
         narrator.trouble(f"{MANIFEST} is not here: run this from the repository's root")
         return 1
     try:
-        if options.action == "down":
-            PLACES[options.cluster](narrator).clear(RESOURCE)
-        else:
-            show(options, narrator)
+        with lock.held(options.cluster):
+            if options.action == "down":
+                PLACES[options.cluster](narrator).clear(RESOURCE)
+            else:
+                show(options, narrator)
+    except lock.BusyError as error:
+        narrator.trouble(str(error))
+        return 1
     except (StuckError, CommandError, LocalClusterError) as error:
         narrator.trouble(f"The demo ends here: {error}")
         return 1

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from examples.demo.narrator import Narrator
+from localcluster import services
 
 T = TypeVar("T")
 
@@ -95,11 +96,14 @@ class Tools:
 
 
 class Follower:
-    """A running command and a thread that hands its output on; ends with the command."""
+    """A running command and a thread that hands its output on; ends with the command.
+
+    The command ends when the thread that started it does, even if that is killed.
+    """
 
     def __init__(self, words: tuple[str, ...], environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
-            words,
+            (*services.bound_to_caller(), *words),
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

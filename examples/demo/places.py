@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -30,8 +31,12 @@ IMAGE_SOURCES = {
 class Place(Protocol):
     """Where the demo runs."""
 
-    def prepare(self) -> Tools:
-        """Have a cluster with the images at hand; the tools that speak to it."""
+    def prepare(self, resource: str) -> Tools:
+        """Have a cluster with the images at hand, and no `resource` there in the demo's way.
+
+        Returns:
+            The tools that speak to it.
+        """
 
     def clear(self, resource: str) -> None:
         """Remove what `prepare` and the demo made, `resource` being the demo's job."""
@@ -46,7 +51,7 @@ class Local:
 
     narrator: Narrator
 
-    def prepare(self) -> Tools:
+    def prepare(self, resource: str) -> Tools:  # noqa: ARG002 - it is the demo's own
         """Build what is missing, start the cluster unless it runs, import the images."""
         Tools(self.narrator).stream("python", "-m", "localcluster", "up", "--name", LOCAL_NAME)
         folder = binaries.ensure(["kubectl", "helm"])["kubectl"].parent
@@ -72,23 +77,37 @@ class Current:
 
     narrator: Narrator
 
-    def prepare(self) -> Tools:
-        """Check that the cluster answers.
+    def prepare(self, resource: str) -> Tools:
+        """Check that the cluster answers, and that no job there is in the demo's way.
 
         Raises:
-            CommandError: it does not, or there is no kubectl.
+            CommandError: it does not, there is no kubectl, or a job of the demo's name is at work.
         """
+        tools = self._reach()
+        phase = find_phase(tools, resource)
+        if phase not in {None, "Complete", "Failed"}:
+            raise CommandError(
+                f"{resource} is there already, and is {phase}: wait for its end, or delete it by "
+                f"`kubectl delete {resource}`"
+            )
+        return tools
+
+    def _reach(self) -> Tools:
         tools = Tools(self.narrator)
         try:
+            tools.show("kubectl", "config", "current-context")
             tools.show("kubectl", "cluster-info")
         except CommandError as error:
             reason = str(error).splitlines()[-1]
-            raise CommandError(f"kubectl's current context is of no use: {reason}") from None
+            given = os.environ.get("KUBECONFIG", "not set")
+            raise CommandError(
+                f"kubectl's current context is of no use (KUBECONFIG is {given}): {reason}"
+            ) from None
         return tools
 
     def clear(self, resource: str) -> None:
         """Delete the job and the release; the API stays, because it may hold others' jobs."""
-        release.uninstall(Tools(self.narrator), resource)
+        release.uninstall(self._reach(), resource)
         self.narrator.text(
             ["The API elasticjobs.rdzv.dev stays. To remove it with every job of that kind:"]
         )
@@ -99,13 +118,27 @@ class Current:
         return ()
 
 
+def find_phase(tools: Tools, resource: str) -> str | None:
+    """The phase of the ElasticJob, "new" if it has none yet; None if there is no such job."""
+    try:
+        found = tools.ask("kubectl", "get", resource, "--ignore-not-found", "--output=json")
+    except CommandError as error:
+        if "the server doesn't have a resource type" in str(error):
+            return None
+        raise
+    if not found:
+        return None
+    phase: str = json.loads(found).get("status", {}).get("phase", "new")
+    return phase
+
+
 @dataclasses.dataclass(frozen=True)
 class Kind:
     """A cluster in Docker, made by kind; Docker builds the images and kind loads them."""
 
     narrator: Narrator
 
-    def prepare(self) -> Tools:
+    def prepare(self, resource: str) -> Tools:  # noqa: ARG002 - it is the demo's own
         """Make the cluster unless it is there, build the images, load them."""
         tools = Tools(self.narrator, kubeconfig=KIND_KUBECONFIG.absolute())
         KIND_KUBECONFIG.parent.mkdir(exist_ok=True)

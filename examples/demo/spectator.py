@@ -9,6 +9,7 @@ from typing import Any, Self
 from examples.demo import timeline, training
 from examples.demo.board import Board
 from examples.demo.commands import Follower, Tools
+from localcluster.progress import spell
 
 CONTAINER = "trainer"
 TOLD_AS_ROUNDS = {"RoundFormed"}
@@ -62,7 +63,7 @@ class Spectator:
 
     def _tell_round(self, one: timeline.Round) -> None:
         ranks = ", ".join(f"{pod} is rank {rank}" for rank, pod in enumerate(one.members))
-        took = f"{one.number} formed in {one.seconds:.1f} s"
+        took = f"{one.number} formed in {spell(one.seconds)}"
         self._narrator.live("round", f"{took}: {ranks}; because {one.reason}")
 
     def _see_event(self, event: Mapping[str, Any]) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from localcluster.progress import spell
+
 RANK_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 PICTURE_COLUMNS = 64
 TEXT_COLUMNS = 96
@@ -49,7 +51,7 @@ def render_table(rounds: Sequence[Round]) -> list[str]:
         at_s = (one.formed_at - rounds[0].formed_at).total_seconds()
         ranks = "  ".join(f"{rank} {pod}" for rank, pod in enumerate(one.members))
         lines.append(
-            f"{one.number:<5}  {f'{at_s:.1f} s':<8}  {f'{one.seconds:.1f} s':<9}  "
+            f"{one.number:<5}  {f'{at_s:.1f} s':<8}  {spell(one.seconds):<9}  "
             f"{one.cause:<9}  {len(one.members)}: {ranks}"
         )
         lines += textwrap.wrap(

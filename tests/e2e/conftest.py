@@ -21,9 +21,12 @@ from examples.demo.commands import Tools
 from examples.demo.narrator import Narrator
 from examples.demo.spectator import Spectator
 from localcluster import binaries
+from localcluster import cluster as local_cluster
+from localcluster.errors import LocalClusterError
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = "e2e"
+NODES = 2
 TEST_LIMIT_S = 420
 ROUND_LIMIT_S = 120
 OURS = "pods,services,statefulsets,serviceaccounts,secrets,configmaps,roles,rolebindings"
@@ -57,11 +60,12 @@ def cluster():
         return
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("the local cluster needs Linux and root; or set ELASTICJOB_E2E_KUBECONFIG")
-    tools = Tools(Narrator())
-    tools.stream("python", "-m", "localcluster", "up", "--name", CLUSTER)
-    words = (sys.executable, "-m", "localcluster", "kubeconfig", "--name", CLUSTER)
-    yield Tools(Narrator(), kubeconfig=Path(tools.ask(*words).strip()), folder=folder)
-    tools.stream("python", "-m", "localcluster", "down", "--name", CLUSTER)
+    try:
+        made = local_cluster.up(CLUSTER, NODES, new=True)  # another run would take it down
+    except LocalClusterError as error:
+        pytest.exit(str(error), returncode=1)
+    yield Tools(Narrator(), kubeconfig=made.control_plane.kubeconfig, folder=folder)
+    local_cluster.down(CLUSTER)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,15 +123,21 @@ def tools(operator, tmp_path, request):
 
 @pytest.fixture
 def manifest():
-    """Build an ElasticJob from the digits example: `manifest(epochs=5, minReplicas=1)`."""
+    """Build an ElasticJob from the digits example: `manifest(epochs=5, minReplicas=1)`.
+
+    `script` is a training script in place of the example's.
+    """
     example = yaml.safe_load((ROOT / "examples" / "digits.yaml").read_text())
 
-    def build(*, epochs=None, width=32, command=None, image=None, **spec):
+    def build(*, epochs=None, width=32, command=None, image=None, script=None, **spec):
         job = copy.deepcopy(example)
         container = job["spec"]["template"]["spec"]["containers"][0]
         if epochs:
             container["command"] = ["torchrun", "train.py", f"--epochs={epochs}"]
             container["command"].append(f"--width={width}")
+        if script:
+            write = f"cat > /tmp/train.py <<'END'\n{script}\nEND\n"
+            container["command"] = ["sh", "-c", f"{write}exec torchrun /tmp/train.py"]
         container["command"] = command or container["command"]
         container["image"] = image or container["image"]
         job["spec"] |= spec

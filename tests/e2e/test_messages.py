@@ -45,6 +45,28 @@ def test_a_command_that_does_not_exist_fails_the_job_in_words(run, manifest, too
     assert any("no-such-command" in message for message in events_of(tools, job.name))
 
 
+def test_an_error_in_the_script_is_quoted_and_the_log_is_there_to_read(run, manifest, tools):
+    script = "print('one epoch')\nraise ValueError('the learning rate is -1')"
+    job = run(manifest(script=script, maxRestarts=1))
+    known = job.wait("Failed", lambda known: known.holds("Failed"), WORDS_LIMIT_S)
+    words = "its workers failed: ValueError: the learning rate is -1"
+    assert words in known.condition("Failed")["message"]
+    failure = known.job["status"]["lastFailure"]
+    assert words in failure["message"]
+    tools.show(
+        *("kubectl", "wait", "--for=jsonpath={.status.phase}=Failed", f"pod/{failure['pod']}"),
+        "--timeout=60s",
+    )
+    assert "ValueError: the learning rate" in tools.ask("kubectl", "logs", failure["pod"])
+
+
+def test_a_wrong_option_is_quoted(run, manifest):
+    job = run(manifest(command=["torchrun", "--no-such", "train.py"], maxRestarts=0))
+    known = job.wait("Failed", lambda known: known.holds("Failed"), WORDS_LIMIT_S)
+    words = "failed with exit code 2: torchrun: error: unrecognized arguments: --no-such"
+    assert words in known.condition("Failed")["message"]
+
+
 @pytest.mark.parametrize(
     ("change", "path"),
     [

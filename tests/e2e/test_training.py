@@ -109,6 +109,20 @@ def test_a_job_deleted_while_the_operator_is_away_leaves_nothing(run, manifest, 
         job.wait_until_nothing_remains()
 
 
+def test_what_runs_beside_the_training_does_not_outlive_the_job(run, manifest, tools):
+    described = manifest(epochs=1, width=8)
+    pod = described["spec"]["template"]["spec"]
+    sidecar = {name: pod["containers"][0][name] for name in ("image", "securityContext")}
+    pod["containers"].append({"name": "sidecar", "command": ["sleep", "infinity"], **sidecar})
+    job = run(described)
+    job.wait("Complete", lambda known: known.holds("Complete"))
+    tools.show(
+        *("kubectl", "wait", "--for=delete", "pods", "--selector=rdzv.dev/role=worker"),
+        *("--timeout=90s",),
+        timeout_s=100,
+    )
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_every_example_trains_as_it_stands(run, path):
     job = run(yaml.safe_load(path.read_text()))

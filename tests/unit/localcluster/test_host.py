@@ -1,11 +1,13 @@
 """Where a cluster cannot run, one sentence says why and what can be done instead."""
 
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from localcluster import cluster, host
+from localcluster import cluster, host, paths, preflight
 from localcluster.errors import LocalClusterError
 
 
@@ -37,3 +39,39 @@ def test_what_is_there_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(host, "network_plugins", lambda: "/usr/lib/cni")
     monkeypatch.setattr(host, "_install", lambda packages: pytest.fail(f"installs {packages}"))
     host.provide()
+
+
+def test_a_new_cluster_is_refused_where_one_is_already(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ELASTICJOB_STATE", str(tmp_path))
+    monkeypatch.setattr(host, "check", lambda: None)
+    monkeypatch.setattr(host, "provide", lambda: pytest.fail("goes on"))
+    (tmp_path / "elasticjob" / "e2e").mkdir(parents=True)
+    with pytest.raises(LocalClusterError, match=r"a cluster e2e already.*down --name e2e"):
+        cluster.up("e2e", 2, new=True)
+
+
+def test_nothing_is_left_of_a_command_that_made_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ELASTICJOB_STATE", str(tmp_path))
+    monkeypatch.setattr(host, "check", lambda: None)
+    cluster.down("demo")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_missing_is_said_before_anything_is_set_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(host, "check", lambda: None)
+    monkeypatch.setenv("ELASTICJOB_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert preflight.main() == 1
+    assert "there is no `go` in PATH (/nowhere)" in capsys.readouterr().err
+
+
+def test_the_preflight_needs_the_standard_library_only() -> None:
+    isolated = [sys.executable, "-S", "-E", "-m", "localcluster.preflight"]
+    done = subprocess.run(isolated, cwd=paths.REPOSITORY, capture_output=True, check=False)
+    assert b"Traceback" not in done.stderr
