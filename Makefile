@@ -73,7 +73,7 @@ preflight-local:
 preflight-current preflight-kind:
 
 setup-local: .venv/.ready
-	@$(MAKE) --no-print-directory -j2 $(TRAINING)/.ready binaries
+	@$(MAKE) -s --no-print-directory -j2 $(TRAINING)/.ready binaries
 
 setup-current setup-kind: .venv/.ready
 

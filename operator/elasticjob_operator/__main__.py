@@ -77,22 +77,22 @@ def _write_crd(output: Path | None) -> int:
 async def _run(chosen: settings.Settings) -> None:
     the_cluster, stores = await cluster.connect(), Rounds()
     try:
-        await _until_served(the_cluster)
+        await _until_served(the_cluster, chosen.namespace)
         await _serve(the_cluster, stores, chosen)
     finally:
         await stores.close()
         await the_cluster.close()
 
 
-async def _until_served(the_cluster: cluster.Cluster) -> None:
+async def _until_served(the_cluster: cluster.Cluster, namespace: str) -> None:
     """Wait for the CRD: nobody tells of a resource that is not there yet."""
     words = ""
     while True:
         try:
-            if await the_cluster.is_served():
+            if await the_cluster.is_served(namespace):
                 return
             problem = f"the cluster does not know {api.PLURAL}.{api.GROUP} yet: is the CRD there?"
-        except cluster.Unavailable as error:
+        except cluster.ClusterError as error:
             problem = str(error)
         if problem != words:
             log.warning("waiting: %s", problem)

@@ -125,13 +125,25 @@ class Cluster:
             if error.status not in {404, 409}:
                 raise
 
-    async def is_served(self) -> bool:
-        """Return whether the API server knows ElasticJobs."""
+    async def is_served(self, namespace: str) -> bool:
+        """Return whether the API server knows ElasticJobs and lets us list them.
+
+        Args:
+            namespace: Where; everywhere when empty.
+
+        Raises:
+            Refused: it knows them, and does not let us.
+            Unavailable: it does not answer, or not yet.
+        """
+        where = f"namespaces/{quote(namespace)}/" if namespace else ""
+        path = f"/apis/{api.API_VERSION}/{where}{api.PLURAL}"
         try:
-            served = await self._request("GET", f"/apis/{api.API_VERSION}")
-        except Refused:
+            await self._request("GET", path, query={"limit": "1"})
+        except Refused as error:
+            if error.status != 404:
+                raise
             return False
-        return any(entry["name"] == api.PLURAL for entry in served["resources"])
+        return True
 
     async def _request(
         self,

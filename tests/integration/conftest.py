@@ -233,6 +233,16 @@ class Job:
     def reasons(self):
         return sorted(reason for reason, _ in self.events())
 
+    def start(self):
+        """Bring up two workers in round 1; return the job."""
+        pods = [f"{self.name}-0-0", f"{self.name}-1-0"]
+        self.until_pods(*pods)
+        self.run(*pods)
+        self.join(*pods)
+        self.form(1, *pods)
+        self.until_condition("Ready", "RoundFormed")
+        return self
+
     # as the kubelet
 
     def run(self, *pods):

@@ -10,17 +10,6 @@ pytestmark = pytest.mark.usefixtures("operator")
 TOLD_LIMIT_S = 5.0
 
 
-def running(job, **spec):
-    """Return a job with two workers in round 1."""
-    digits = job(**spec)
-    digits.until_pods("digits-0-0", "digits-1-0")
-    digits.run("digits-0-0", "digits-1-0")
-    digits.join("digits-0-0", "digits-1-0")
-    digits.form(1, "digits-0-0", "digits-1-0")
-    digits.until_condition("Ready", "RoundFormed")
-    return digits
-
-
 # --- starting ----------------------------------------------------------------------------------
 
 
@@ -38,7 +27,7 @@ def test_workers_are_made_when_the_store_knows_the_bounds(job, kubectl):
 
 
 def test_a_round_is_told_in_the_status_and_as_an_event(job, kubectl):
-    digits = running(job, nprocPerNode=2)
+    digits = job(nprocPerNode=2).start()
     status = digits.status
     assert status["phase"] == "Running"
     assert status["readyOfWanted"] == "2/2"
@@ -53,7 +42,7 @@ def test_a_round_is_told_in_the_status_and_as_an_event(job, kubectl):
 
 
 def test_no_annotation_and_no_finalizer_is_left_on_the_job(job, kubectl):
-    running(job)
+    job().start()
     metadata = kubectl.get("ej", "digits")["metadata"]
     assert "annotations" not in metadata
     assert "finalizers" not in metadata
@@ -63,7 +52,7 @@ def test_no_annotation_and_no_finalizer_is_left_on_the_job(job, kubectl):
 
 
 def test_kubectl_scale_makes_and_deletes_workers(job, kubectl):
-    digits = running(job)
+    digits = job().start()
     kubectl("scale", "ej/digits", "--replicas=4")
     digits.until_pods(*[f"digits-{index}-0" for index in range(4)])
     digits.until(lambda: digits.settings().expected_nodes == 4, "the store to know of four")
@@ -73,7 +62,7 @@ def test_kubectl_scale_makes_and_deletes_workers(job, kubectl):
 
 
 def test_a_worker_that_is_deleted_leaves_the_store_at_once_and_is_replaced(job):
-    digits = running(job)
+    digits = job().start()
     began = time.monotonic()
     digits.remove("digits-1-0")
     digits.until(lambda: digits.members() == ["digits-0-0"], "the member to be out")
@@ -86,7 +75,7 @@ def test_a_worker_that_is_deleted_leaves_the_store_at_once_and_is_replaced(job):
 
 
 def test_a_worker_that_is_killed_leaves_the_store_at_once(job):
-    digits = running(job)
+    digits = job().start()
     began = time.monotonic()
     digits.end("digits-1-0", 137)
     digits.until(lambda: digits.members() == ["digits-0-0"], "the member to be out")
@@ -95,7 +84,7 @@ def test_a_worker_that_is_killed_leaves_the_store_at_once(job):
 
 
 def test_an_emptied_store_gets_its_bounds_again_with_the_round_reached(job):
-    digits = running(job)
+    digits = job().start()
     digits.empty_store()
     digits.until(digits.settings, "the bounds to be back")
     assert digits.settings().round_floor == 1
@@ -105,7 +94,7 @@ def test_an_emptied_store_gets_its_bounds_again_with_the_round_reached(job):
 
 
 def test_a_job_is_complete_when_its_last_round_has_succeeded(job, kubectl):
-    digits = running(job)
+    digits = job().start()
     digits.end("digits-0-0", 0)
     digits.end("digits-1-0", 0)
     kubectl("wait", "--for=condition=Complete", "ej/digits", "--timeout=30s")
@@ -118,7 +107,7 @@ def test_a_job_is_complete_when_its_last_round_has_succeeded(job, kubectl):
 
 
 def test_a_job_that_fails_too_often_is_failed_and_keeps_what_tells_why(job, kubectl):
-    digits = running(job, maxRestarts=0)
+    digits = job(maxRestarts=0).start()
     digits.end("digits-1-0", 1, message="ValueError: no such data set")
     kubectl("wait", "--for=condition=Failed", "ej/digits", "--timeout=30s")
     failed = digits.condition("Failed")
@@ -131,7 +120,7 @@ def test_a_job_that_fails_too_often_is_failed_and_keeps_what_tells_why(job, kube
 
 
 def test_rounds_that_a_failed_worker_restarts_count(job):
-    digits = running(job, maxRestarts=1)
+    digits = job(maxRestarts=1).start()
     digits.form(2, "digits-0-0", "digits-1-0", cause="restart", reason="digits-1-0 restarted")
     digits.until(lambda: digits.status["restarts"]["worker"] == 1, "the first to be counted")
     digits.form(3, "digits-0-0", "digits-1-0", cause="restart", reason="digits-1-0 restarted")
@@ -209,7 +198,7 @@ def test_an_object_of_somebody_else_is_not_taken_over(job, kubectl):
 
 
 def test_a_new_job_under_an_old_name_is_a_new_run(job, kubectl):
-    first = running(job)
+    first = job().start()
     kubectl("delete", "ej", "digits", "--wait=false")
     first.until(lambda: kubectl.get("ej", "digits") is None, "the old job to be gone")
     first.until_pods()
@@ -220,7 +209,7 @@ def test_a_new_job_under_an_old_name_is_a_new_run(job, kubectl):
 
 
 def test_members_of_a_pod_that_nobody_knows_are_taken_out(job):
-    digits = running(job)
+    digits = job().start()
     stranger = builders.a_member(builders.a_pod(7))
     digits.put_member(stranger)
     digits.until(lambda: stranger.name not in digits.members(), "the stranger to be out")

@@ -7,18 +7,8 @@ import sys
 import pytest
 
 
-def started(job, **spec):
-    digits = job(**spec)
-    digits.until_pods("digits-0-0", "digits-1-0")
-    digits.run("digits-0-0", "digits-1-0")
-    digits.join("digits-0-0", "digits-1-0")
-    digits.form(1, "digits-0-0", "digits-1-0")
-    digits.until_condition("Ready", "RoundFormed")
-    return digits
-
-
 def test_a_restarted_operator_makes_nothing_twice_and_says_nothing_twice(operator, job, kubectl):
-    digits = started(job)
+    digits = job().start()
     before = (kubectl.names("pods"), digits.status, digits.reasons())
     operator.kill()
     operator.start()
@@ -29,7 +19,7 @@ def test_a_restarted_operator_makes_nothing_twice_and_says_nothing_twice(operato
 
 
 def test_what_happened_while_it_was_away_is_found_out(operator, job):
-    digits = started(job)
+    digits = job().start()
     operator.kill()
     digits.remove("digits-1-0")
     digits.form(2, "digits-0-0", cause="lost", reason="digits-1-0 lost")
@@ -47,7 +37,7 @@ def test_what_happened_while_it_was_away_is_found_out(operator, job):
 
 
 def test_a_job_that_ended_while_it_was_away_is_complete(operator, job):
-    digits = started(job)
+    digits = job().start()
     operator.kill()
     digits.end("digits-0-0", 0)
     digits.end("digits-1-0", 0)
@@ -56,7 +46,7 @@ def test_a_job_that_ended_while_it_was_away_is_complete(operator, job):
 
 
 def test_a_job_that_is_deleted_while_it_is_away_leaves_nothing(operator, job, kubectl):
-    digits = started(job)
+    digits = job().start()
     operator.kill()
     kubectl("delete", "ej", "digits", "--timeout=30s")
     digits.until(lambda: kubectl.names("pods") == [], "the pods to be gone")
