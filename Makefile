@@ -54,8 +54,9 @@ test-kills: setup-local  ## kill a worker KILLS times (20) at random moments of 
 scoreboard: .venv/.ready $(TRAINING)/.ready  ## sixteen situations, torch's rendezvous and ours side by side (15 min)
 	@$(BIN)/python -m benchmarks.scoreboard
 
-crds: .venv/.ready  ## write crds/ anew from the models
+crds: .venv/.ready  ## write crds/, and the chart's copy, anew from the models
 	@$(BIN)/python -m elasticjob_operator crd > crds/elasticjobs.yaml
+	@cp crds/elasticjobs.yaml charts/elasticjob/files-crds/
 
 format: .venv/.ready  ## format the code
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix-only .

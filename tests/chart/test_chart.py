@@ -98,6 +98,14 @@ def test_the_operator_has_no_privileges_on_its_node():
     }
 
 
+def test_the_operator_moves_soon_from_a_node_that_is_lost():
+    tolerated = the("Deployment", render())["spec"]["template"]["spec"]["tolerations"]
+    assert {entry["key"]: entry["tolerationSeconds"] for entry in tolerated} == {
+        "node.kubernetes.io/not-ready": 30,
+        "node.kubernetes.io/unreachable": 30,
+    }
+
+
 def rules(kind, documents):
     return {
         resource: set(rule["verbs"])
