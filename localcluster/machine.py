@@ -96,9 +96,12 @@ class Starting:
                 stderr=log,
                 start_new_session=True,
             )
-        said = self._process.stdout.read() if self._process.stdout else b""
+        assert self._process.stdout is not None
+        with self._process.stdout as output:
+            said = output.read()
         self._process.wait()
         if not said:
+            self._close()
             raise failure(f"the machine {machine.name} does not start", machine.log)
         self.pid = int(said)
 
@@ -106,6 +109,10 @@ class Starting:
         """Tell the machine that its network cable is plugged in."""
         assert self._process.stdin is not None
         self._process.stdin.write(b"go\n")
+        self._close()
+
+    def _close(self) -> None:
+        assert self._process.stdin is not None
         self._process.stdin.close()
 
 

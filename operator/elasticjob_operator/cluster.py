@@ -24,6 +24,8 @@ Manifest = dict[str, Any]
 FIELD_MANAGER: Final = "elasticjob-operator"
 REQUEST_TIMEOUT_S: Final = 20
 LOG_LINES: Final = 200
+LOG_TIMEOUT_S: Final = 5
+"""The API server asks the node for a log, and the node may be lost."""
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 _PLURALS: Final = {
@@ -92,7 +94,8 @@ class Cluster:
         """Return the last lines that the container wrote, at most ``LOG_LINES``."""
         path = f"{_path(_reference('v1', 'Pod', namespace, pod))}/log"
         query = {"container": container, "tailLines": str(LOG_LINES)}
-        return (await self._ask("GET", path, query=query)).decode(errors="replace")
+        log = await self._ask("GET", path, query=query, timeout_s=LOG_TIMEOUT_S)
+        return log.decode(errors="replace")
 
     async def delete(
         self, version: str, kind: str, namespace: str, name: str, uid: str | None = None
@@ -164,6 +167,7 @@ class Cluster:
         *,
         query: dict[str, str] | None = None,
         content: str = "application/json",
+        timeout_s: float = REQUEST_TIMEOUT_S,
     ) -> bytes:
         try:
             request = await self._client.param_serialize(
@@ -174,7 +178,7 @@ class Cluster:
                 body=body,
                 auth_settings=["BearerToken"],
             )
-            response = await self._client.call_api(*request, _request_timeout=REQUEST_TIMEOUT_S)
+            response = await self._client.call_api(*request, _request_timeout=timeout_s)
             text = await response.read()
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             raise Unavailable(f"the API server does not answer: {_words(error)}") from error

@@ -6,6 +6,7 @@ Nothing is remembered here that could not be found out again: see
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import logging
@@ -144,16 +145,17 @@ class Reconciler:
 
     async def _last_words(self, seen: Observed) -> dict[str, str]:
         """Ask for the logs of workers that failed in pods that live on: nothing else tells why."""
-        said = {}
-        for formed in history.failed_rounds(seen)[-1:]:
-            for pod in history.restarted(formed)[:NAMED_FAILURES]:
-                with contextlib.suppress(cluster.ClusterError):
-                    said[pod] = last_words.find(await self._log_end(seen.job, pod))
-        return said
+        failed = history.failed_rounds(seen)[-1:]
+        pods = [pod for formed in failed for pod in history.restarted(formed)][:NAMED_FAILURES]
+        logs = await asyncio.gather(*(self._log_end(seen.job, pod) for pod in pods))
+        return {pod: last_words.find(log) for pod, log in zip(pods, logs, strict=True)}
 
     async def _log_end(self, job: api.ElasticJob, pod: str) -> str:
         container = api.training_container(job.spec)
-        return await self._cluster.log_end(job.metadata.namespace, pod, container)
+        try:
+            return await self._cluster.log_end(job.metadata.namespace, pod, container)
+        except cluster.ClusterError:  # it is lost with its pod
+            return ""
 
     async def _with_unseen(
         self, job: api.ElasticJob, pods: list[WorkerPod], memory: Memory

@@ -47,9 +47,9 @@ def test_a_new_cluster_is_refused_where_one_is_already(
     monkeypatch.setenv("ELASTICJOB_STATE", str(tmp_path))
     monkeypatch.setattr(host, "check", lambda: None)
     monkeypatch.setattr(host, "provide", lambda: pytest.fail("goes on"))
-    (tmp_path / "elasticjob" / "e2e").mkdir(parents=True)
-    with pytest.raises(LocalClusterError, match=r"a cluster e2e already.*down --name e2e"):
-        cluster.up("e2e", 2, new=True)
+    (tmp_path / "elasticjob" / "unique").mkdir(parents=True)
+    with pytest.raises(LocalClusterError, match=r"a cluster unique already.*down --name unique"):
+        cluster.up("unique", 2, new=True)
 
 
 def test_nothing_is_left_of_a_command_that_made_nothing(
