@@ -49,7 +49,7 @@ test-e2e: setup-local  ## the end-to-end tests on a local cluster
 	@$(BIN)/python -m tests.run cluster
 
 test-kills: setup-local  ## kill a worker KILLS times (20) at random moments of one training
-	@ELASTICJOB_E2E_KILLS=$(KILLS) $(PYTEST) tests/e2e -k random_moments
+	@ELASTICJOB_E2E_KILLS=$(KILLS) $(PYTEST) --capture=no tests/e2e -k random_moments
 
 scoreboard: .venv/.ready $(TRAINING)/.ready  ## sixteen situations, torch's rendezvous and ours side by side (15 min)
 	@$(BIN)/python -m benchmarks.scoreboard

@@ -73,6 +73,8 @@ def test_workers_killed_at_random_moments_do_not_keep_a_job_from_completing(run,
         job.kill(chance.choice(job.pods()).removeprefix("pod/"))
     known = job.wait("Complete", lambda known: known.holds("Complete"), 120 + 40 * KILLS)
     assert known.job["status"]["restarts"]["infrastructure"] >= KILLS
+    told = f"Complete after {KILLS} kills and {known.rounds[-1].number} rounds, seed {seed}"
+    job.tools.narrator.live("measured", f"{told}; test accuracy {accuracy_percent(job):g} %")
 
 
 def test_training_goes_on_while_the_operator_is_away(run, manifest, operator):
