@@ -8,12 +8,10 @@ lost are noticed, and a node that leaves does not close the run for the others.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import quote
-
-from torch.distributed import TCPStore
 
 from rdzv_client import api, etcd3_adapter, etcd_connection, identity, participation, wire
 from rdzv_client.backends.etcd import EtcdBackend
@@ -21,7 +19,7 @@ from rdzv_client.backends.run_lease import RunLease
 from rdzv_client.etcd_store import EtcdStore
 from rdzv_client.handler import ProtocolHandler
 from rdzv_client.options import Options
-from rdzv_client.round_store import RoundOverError, RoundStore
+from rdzv_client.round_store import Connection, RoundOverError, RoundStore
 from rdzv_client.session import Session
 
 __all__ = [
@@ -170,14 +168,24 @@ class EtcdRendezvousHandler(ProtocolHandler):
         finally:
             self._rdzv_impl.client.close()  # idle connections alone: it can be used further
 
-    def _info(self, step: participation.Enter, store: TCPStore) -> api.RendezvousInfo:
-        info = super()._info(step, store)
+    def _info(self, step: participation.Enter) -> api.RendezvousInfo:
         keys = self._rdzv_impl.setup_kv_store(step.round.number)
+        world_size = step.round.world_size
         in_round = RoundStore(
-            keys, info.world_size, self._is_disturbed, self._finish, self._settled
+            _Connected(keys), world_size, self._is_disturbed, self._finish, self._settled
         )
         where = api.RendezvousStoreInfo(step.store.host, step.store.port)
-        return api.RendezvousInfo(_RoundKeys(keys, in_round), info.rank, info.world_size, where)
+        return api.RendezvousInfo(_RoundKeys(keys, in_round), step.rank, world_size, where)
+
+
+class _Connected(Connection):
+    """The keys of a round in etcd, where its members are already."""
+
+    def __init__(self, keys: EtcdStore) -> None:
+        self._keys, self.timeout = keys, keys.timeout
+
+    def open(self, is_over: Callable[[], bool]) -> EtcdStore:  # noqa: ARG002 - it is there
+        return self._keys
 
 
 class _RoundKeys(EtcdStore):
