@@ -19,6 +19,7 @@ from rdzv_client.options import Options
 from rdzv_client.replica import Record
 
 _LOOKS_WHEN_BUSY: Final = 5
+_MANY: Final = 50
 _BUSY_S: Final = 2.0
 _LEFT_KEPT: Final = 64
 
@@ -216,11 +217,12 @@ class BlobBackend:
     def _pause_s(self) -> float:
         """Until the next look; there is nothing to wait on, and who is alive must be seen in time.
 
-        What has just changed is likely to change again.
+        What has just changed is likely to change again; but all together do not look more often
+        than a backend can bear.
         """
         pause_s = min(self._options.poll_interval, self._options.lease_ttl / 6)
         if time.monotonic() - self._changed_at < _BUSY_S:
-            pause_s /= _LOOKS_WHEN_BUSY
+            pause_s *= min(1.0, max(1 / _LOOKS_WHEN_BUSY, len(self._life.beats) / _MANY))
         return pause_s * random.uniform(0.8, 1.0)  # noqa: S311
 
     def _look(self, given_up: GivenUp) -> None:

@@ -3,8 +3,8 @@
 The document is versioned JSON and bounded in size; it is never unpickled::
 
     {"v": 1, "run": "<run id>", "epoch": 123, "revision": 130,
-     "records": {"<key>": [<created>, <changed>, "<value>"], ...},
-     "beats": {"<member>": 7, ...}}
+     "beats": {"<member>": 7, ...},
+     "records": {"<key>": [<created>, <changed>, "<value>"], ...}}
 
 Keys stand without the run's prefix, values as the text of their own documents (see
 :mod:`rdzv_client.wire`). A revision counts the changes of the whole document. It begins at the
@@ -82,6 +82,8 @@ class Document:
     def changes_since(self, older: Document) -> tuple[list[Record], list[str]]:
         """Return the records that are new or other than they were, and the keys that are gone."""
         there = older.records
+        if self.records is there:
+            return [], []
         puts = [record for key, record in self.records.items() if there.get(key) != record]
         return (
             sorted(puts, key=lambda record: record.mod_revision),
@@ -94,54 +96,112 @@ def member_of(key: str) -> str:
     return key.rpartition("/")[2]
 
 
-def encode(document: Document) -> bytes:
+@dataclass(frozen=True)
+class Written:
+    """A document and the bytes it stands in.
+
+    The next one mostly differs in beats alone. Then its records need not be read or written anew:
+    they are the end of the bytes.
+    """
+
+    state: bytes
+    document: Document
+
+    @property
+    def tail(self) -> bytes:
+        """The bytes from the records on; none if another writer has put them elsewhere."""
+        position = self.state.find(_RECORDS)
+        return self.state[position:] if position >= 0 else b""
+
+
+_RECORDS: Final = b',"records":'
+
+
+def encode(document: Document, like: Written | None = None) -> bytes:
     """Return the document as it stands in the store.
+
+    Args:
+        document: What is to be written.
+        like: One that may have the same records.
 
     Raises:
         WireError: it would be too large.
     """
-    prefix = document.keys.prefix
-    records = {
-        key.removeprefix(prefix): [
-            r.create_revision,
-            r.mod_revision,
-            r.value.decode(errors="surrogatepass"),
-        ]
-        for key, r in document.records.items()
-    }
     fields = {
         "v": wire.VERSION,
         "run": document.keys.run_id,
         "epoch": document.epoch,
         "revision": document.revision,
-        "records": records,
         "beats": document.beats,
     }
-    state = json.dumps(fields, separators=(",", ":")).encode()
+    same = like is not None and like.document.records == document.records
+    tail = like.tail if like and same else b""
+    state = _json(fields)[:-1] + (tail or _encoded_records(document))
     _require_size(state)
     return state
 
 
-def decode(keys: wire.Keys, state: bytes) -> Document:
+def _encoded_records(document: Document) -> bytes:
+    prefix = document.keys.prefix
+    records = {
+        key.removeprefix(prefix): [
+            record.create_revision,
+            record.mod_revision,
+            record.value.decode(errors="surrogatepass"),
+        ]
+        for key, record in document.records.items()
+    }
+    return _RECORDS + _json(records) + b"}"
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def decode(keys: wire.Keys, state: bytes, like: Written | None = None) -> Document:
     """Read a document. Whether its records are valid is left to who reads them.
+
+    Args:
+        keys: The keys of the run it should belong to.
+        state: What was read.
+        like: One that may have the same records.
 
     Raises:
         WireError: too large, not JSON, another version, another run, or not of this form.
     """
     try:
-        return _decode(keys, state)
+        _require_size(state)
+        return (like and _decoded_like(like, keys, state)) or _decoded(keys, _parsed(state))
     except wire.WireError as error:
         raise wire.WireError(f"the state of run {keys.run_id!r}: {error}") from None
 
 
-def _decode(keys: wire.Keys, state: bytes) -> Document:
-    _require_size(state)
+def _decoded_like(like: Written, keys: wire.Keys, state: bytes) -> Document | None:
+    """Read a document that ends as the other does; None if it does not."""
+    tail = like.tail
+    if not tail or not state.endswith(tail):
+        return None
+    try:
+        # If this is whole, what was cut off stood beside it.
+        document = _decoded(keys, {"records": {}, **_parsed(state[: -len(tail)] + b"}")})
+    except wire.WireError:
+        return None
+    if document.records or document.revision < like.document.revision:
+        return None
+    return replace(document, records=like.document.records)
+
+
+def _parsed(state: bytes) -> dict[str, Any]:
     try:
         fields = json.loads(state)
     except (ValueError, RecursionError):
         raise wire.WireError("not valid JSON") from None
     if not isinstance(fields, dict):
         raise wire.WireError(f"a JSON object was expected, not {type(fields).__name__}")
+    return fields
+
+
+def _decoded(keys: wire.Keys, fields: Mapping[str, Any]) -> Document:
     if fields.get("v") != wire.VERSION:
         raise wire.WireError(
             f"version {fields.get('v')!r}; this client speaks version {wire.VERSION}"

@@ -12,7 +12,7 @@ from rdzv_client import wire
 from rdzv_client.backends import StoreUnavailable
 from rdzv_client.backends.blob import document
 from rdzv_client.backends.blob.calls import GivenUp
-from rdzv_client.backends.blob.document import Document
+from rdzv_client.backends.blob.document import Document, Written
 
 _FIRST_PAUSE_S: Final = 0.01
 _LONGEST_PAUSE_S: Final = 1.0
@@ -56,7 +56,8 @@ class Value:
         self._state, self._keys, self._corrupt = state, keys, corrupt
         self._longest_pause_s = longest_pause_s or _LONGEST_PAUSE_S
         self._stopped = stopped
-        self._held: tuple[bytes, Any, Document] | None = None
+        self._last: Written | None = None
+        self._token: Any = None
 
     def read(self) -> Document:
         """Return what stands there now.
@@ -67,7 +68,7 @@ class Value:
         """
         answer = self._ask(self._state.get_state, 2)
         if answer is None:
-            self._held = None
+            self._token = None
             return Document(self._keys)
         return self._keep(*answer)
 
@@ -86,9 +87,9 @@ class Value:
             StoreUnavailable: the backend cannot be reached, or others were faster every time.
         """
         pause_s = _FIRST_PAUSE_S
-        there = self.read()
         while True:
-            draft = there.draft(secrets.randbits(document.EPOCH_BITS) + 1)
+            there = self.read()
+            draft = there.draft(0 if there.epoch else secrets.randbits(document.EPOCH_BITS) + 1)
             if not edit(draft):
                 return None
             if given_up() or self._stopped.is_set():
@@ -97,33 +98,27 @@ class Value:
                 return draft
             self._stopped.wait(random.uniform(0, min(pause_s, self._longest_pause_s)))  # noqa: S311
             pause_s *= 2
-            there = self._held[2] if self._held else self.read()
 
     def _compare_and_set(self, draft: Document) -> bool:
-        """Write the draft, if what it was made of still stands; else keep what stands there."""
-        token = self._held[1] if self._held else None
-        state, self._held = _bounded(draft), None
-        answer = self._ask(lambda: self._state.set_state(state, token), 3)
-        if answer is None:
+        """Write the draft, if what it was made of still stands."""
+        state = _bounded(draft, self._last)
+        answer = self._ask(lambda: self._state.set_state(state, self._token), 3)
+        if answer is None or not answer[2]:
             return False
-        there, new_token, has_set = answer
-        if has_set:
-            self._held = (state, new_token, draft)
-        else:
-            self._keep(there, new_token)
-        return bool(has_set)
+        self._last, self._token = Written(state, draft), answer[1]
+        return True
 
     def _keep(self, state: bytes, token: Any) -> Document:
-        there = self._held[2] if self._held and self._held[0] == state else self._decoded(state)
-        self._held = (state, token, there)
-        return there
+        if self._last is None or self._last.state != state:
+            self._last = Written(state, self._decoded(state))
+        self._token = token
+        return self._last.document
 
     def _decoded(self, state: Any) -> Document:
-        self._held = None
         if not isinstance(state, bytes):
             raise StateFault(f"the backend holds {type(state).__name__}, and not bytes")
         try:
-            return document.decode(self._keys, state)
+            return document.decode(self._keys, state, self._last)
         except wire.WireError as error:
             raise StateFault(str(error)) from error
 
@@ -140,8 +135,8 @@ class Value:
             raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
 
 
-def _bounded(draft: Document) -> bytes:
+def _bounded(draft: Document, like: Written | None) -> bytes:
     try:
-        return document.encode(draft)
+        return document.encode(draft, like)
     except wire.WireError as error:
         raise StateFault(f"the state would be too large: {error}") from error

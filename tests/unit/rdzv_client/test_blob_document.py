@@ -126,7 +126,7 @@ def test_a_valid_document_is_read():
         ('[6,7,"{}"]', "[6,7,{}]", "should be two revisions and a text"),
         ('{"a":1}', '{"a":-1}', "a beat should be a number from 0"),
         ('{"a":1}', "[]", "'beats' should be an object, not list"),
-        ('"records":{"round":[6,7,"{}"]},', "", "'records' should be an object, not NoneType"),
+        (',"records":{"round":[6,7,"{}"]}', "", "'records' should be an object, not NoneType"),
     ],
 )
 def test_what_is_no_document_of_the_run_is_refused_and_the_fault_named(part, instead, words):

@@ -183,6 +183,23 @@ def test_a_state_is_read_or_refused(state):
 
 
 @thorough
+@given(first=valid_states(), state=st.one_of(valid_states(), valid_states().flatmap(mutated)))
+def test_a_state_is_read_the_same_whatever_was_read_before_it(first, state):
+    def read(like):
+        try:
+            return document.decode(KEYS, state, like)
+        except wire.WireError as error:
+            return str(error)
+
+    for before in (first, state):
+        try:
+            like = document.Written(before, document.decode(KEYS, before))
+        except wire.WireError:
+            continue
+        assert read(like) == read(None)
+
+
+@thorough
 @given(state=valid_states())
 def test_the_state_of_another_run_is_refused(state):
     with pytest.raises(wire.WireError, match="it belongs to run 'run'"):
