@@ -76,6 +76,7 @@ def of_pod(
         min_nodes=min_nodes,
         max_nodes=max_nodes,
         stop_timeout_s=_stop_timeout_s(environ),
+        operated=True,
         topology=environ.get("RDZV_TOPOLOGY", ""),
     )
 

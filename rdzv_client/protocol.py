@@ -137,9 +137,9 @@ def others_refused(view: View, _now: float) -> Verdict | None:
 
     Otherwise members would wait for a number of others that never comes.
     """
-    if view.settings:
-        return None
     first = view.first.member
+    if view.settings or first.operated:
+        return None
     for seen in view.members:
         member = seen.member
         if (member.min_nodes, member.max_nodes) != (first.min_nodes, first.max_nodes):

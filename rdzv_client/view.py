@@ -114,19 +114,25 @@ class View:
 
     @property
     def max_nodes(self) -> int:
-        return self._bounds[1]
+        return self.bounds[1]
 
     @property
     def min_nodes(self) -> int:
         """Least members of the next round; those that finished need not be replaced."""
         finished = sum(1 for member in self.last_ranks if member in self.finished)
-        return max(1, self._bounds[0] - finished)
+        return max(1, self.bounds[0] - finished)
 
     @property
-    def _bounds(self) -> tuple[int, int]:
+    def bounds(self) -> tuple[int, int]:
+        """Least and most members of a round, in the operator's words if there is one.
+
+        An emptied store may not have its settings yet; the round that was brought back knows them.
+        """
+        first = self.first.member
         if self.settings:
             return self.settings.min_nodes, self.settings.max_nodes
-        first = self.first.member
+        if first.operated and self.round and self.round.max_nodes:
+            return self.round.min_nodes, self.round.max_nodes
         return first.min_nodes, first.max_nodes
 
     @property

@@ -228,6 +228,7 @@ class Member:
         topology: Where it runs, the widest part first, such as ``zone-a/rack-7``; members that have
             a part in common get adjacent ranks. Empty: unknown.
         closes: Why it wants the run to be closed; None while it does not.
+        operated: Whether an operator started it, whose settings count as soon as they are there.
     """
 
     id: str
@@ -245,6 +246,7 @@ class Member:
     finished: bool = False
     topology: str = ""
     closes: str | None = None
+    operated: bool = False
 
     def __post_init__(self) -> None:
         require_token("member id", self.id)
@@ -297,6 +299,8 @@ class Round:
         store: Where rank 0's store listens; None until the round is complete.
         seconds: From the end of the round before (or the first member's arrival) to completion,
             by the leader's own clock.
+        min_nodes: The bounds that counted when it was proposed; 0 when that is not known.
+        max_nodes: The same.
     """
 
     number: int
@@ -310,12 +314,15 @@ class Round:
     rank0: str = ""
     store: StoreAddress | None = None
     seconds: float = 0.0
+    min_nodes: int = 0
+    max_nodes: int = 0
 
     def __post_init__(self) -> None:
         _require(self.number >= 0 and self.proposal >= 0, "number and proposal")
         _require(self.phase in PHASES, f"phase (one of {', '.join(PHASES)})")
         _require(self.cause in CAUSES, f"cause (one of {', '.join(CAUSES)})")
         _require(0 <= self.world_size <= MAX_NODES, "world_size")
+        _require(0 <= self.min_nodes <= self.max_nodes <= MAX_NODES, "min_nodes and max_nodes")
         _require(0 <= self.seconds < 1e9, "seconds")
         _require(self.phase != "complete" or self.store is not None, "store of a complete round")
 

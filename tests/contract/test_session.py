@@ -235,6 +235,15 @@ def test_who_is_drained_leaves_the_round_and_ends_with_success(run):
     assert a._session.round.cause == "drain"
 
 
+def test_an_emptied_store_evicts_nobody_whose_bounds_the_operator_has_changed(fragile):
+    fragile.settings(expected=2, high=5)
+    a = fragile.member("a", 0, operated=True)
+    b = fragile.member("b", 1, operated=True, max_nodes=5)
+    enter(a, b)
+    fragile.store.replace()
+    assert not a._session.wait(lambda: a.num_nodes_waiting() or b.num_nodes_waiting(), 5)
+
+
 def test_ranks_follow_the_topology(run):
     run.settings(expected=4)
     places = {"a": "rack-1", "b": "rack-2", "c": "rack-1", "d": "rack-2"}
