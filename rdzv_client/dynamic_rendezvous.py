@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Final
 
 from torch.distributed import Store
 from torch.distributed.elastic.events import NodeState, construct_and_record_rdzv_event
+from torch.distributed.elastic.rendezvous import api as torch_api
 
 from rdzv_client import api, identity, options, participation, wire
 from rdzv_client.backends import Backend
@@ -354,7 +355,8 @@ def _open(
     if open_member := getattr(backend, "open_member", None):
         return open_member(record, chosen), backend.keys  # type: ignore[attr-defined]
     keys = wire.Keys(run_id)
-    return BlobBackend(backend, keys, record, chosen, (api.RendezvousStateError,)), keys
+    # A backend that was written for torch raises torch's error, of which ours is a subclass.
+    return BlobBackend(backend, keys, record, chosen, (torch_api.RendezvousStateError,)), keys
 
 
 _TIMEOUTS: Final = ("join", "last_call", "close", "heartbeat")

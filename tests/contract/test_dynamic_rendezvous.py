@@ -11,6 +11,8 @@ from stores import FaultyMemory
 
 pytest.importorskip("torch", reason="the training environment is not installed")
 
+from torch.distributed.elastic import rendezvous as torch_rendezvous
+
 from rdzv_client import api
 from rdzv_client.dynamic_rendezvous import create_handler
 
@@ -213,6 +215,16 @@ def test_a_state_that_is_none_is_an_error_of_state_and_runs_nothing(
         run.node(close_timeout=0.1).is_closed()
     assert run.backend.get_state()[0] == state
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("package", [api, torch_rendezvous])
+def test_a_backend_says_that_its_state_is_corrupt_in_our_words_or_torchs(run, package, monkeypatch):
+    def fail():
+        raise package.RendezvousStateError("it is corrupt")
+
+    monkeypatch.setattr(run.backend, "get_state", fail)
+    with pytest.raises(api.RendezvousStateError, match="it is corrupt"):
+        run.node(close_timeout=0.1).is_closed()
 
 
 @pytest.mark.parametrize("state", HOSTILE.values(), ids=HOSTILE)
