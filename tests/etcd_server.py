@@ -1,8 +1,10 @@
 """A real etcd process that a test may kill, freeze, empty or ask anything."""
 
 import contextlib
+import functools
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -20,6 +22,13 @@ START_LIMIT_S = 20.0
 def program():
     """The etcd under test: the one that ELASTICJOB_ETCD names, else the local cluster's."""
     return os.environ.get("ELASTICJOB_ETCD") or str(binaries.ensure(["etcd"])["etcd"])
+
+
+@functools.cache
+def version():
+    """Its version, such as (3, 7)."""
+    said = subprocess.run([program(), "--version"], check=True, capture_output=True, text=True)
+    return tuple(map(int, re.search(r"etcd Version: (\d+)\.(\d+)", said.stdout).groups()))
 
 
 def free_ports(count):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _FIRST_DELAY_S = 0.05
 _INVALID_ARGUMENT = 3
+_TOKENS_TRIED = 3
 _TRANSIENT = (OSError, errors.ConnectionFailed, errors.ServerUnavailable, errors.TokenInvalid)
 
 
@@ -117,6 +118,7 @@ class Watch:
         self._stream: stream.Stream | None = None
         self._endpoint = client.transport.preferred()
         self._failures = 0
+        self._refused_tokens = 0
         self._history = History(client, cluster_id)
         for keys in ranges:
             self.add(keys, start_revision)
@@ -250,7 +252,7 @@ class Watch:
         if watched.next_revision == 0:
             watched.next_revision = batch.revision + 1
         watched.created = True
-        self._failures = 0
+        self._failures = self._refused_tokens = 0
         self._tell_connected()
 
     def _raise_canceled(self, batch: messages.WatchBatch, watched: _Watched | None) -> None:
@@ -270,11 +272,7 @@ class Watch:
     def _lose(self, error: Exception) -> None:
         """Drop the stream, say so, and wait before the next attempt."""
         if isinstance(error, errors.TokenInvalid):
-            if self._client.transport.settings.user is None:
-                self._closed = True
-                self._release()
-                raise error
-            self._client.transport.forget_token()
+            self._doubt_token(error)
         self._drop()
         names = self._client.transport.settings.endpoints
         endpoint = str(names[self._endpoint % len(names)])
@@ -286,6 +284,24 @@ class Watch:
         if not self._closed:
             delay_s = longest_s * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
             self._wakeup.wait(max(0.0, min(delay_s, self._until_s - time.monotonic())))
+
+    def _doubt_token(self, error: errors.TokenInvalid) -> None:
+        """Have the next attempt made with a new token; raise when there is none, or no use."""
+        transport = self._client.transport
+        self._refused_tokens += 1
+        known = transport.settings.user is not None
+        if known and self._refused_tokens < _TOKENS_TRIED:
+            transport.forget_token()
+            return
+        self._closed = True
+        self._release()
+        if not known:
+            raise error
+        raise errors.AuthenticationFailed(
+            error.code,
+            f"{error.reason}; new tokens were refused, too: the gateway of etcd 3.4 passes none on "
+            "to watches, where users are needed use 3.5 or newer",
+        ) from error
 
     def _drop(self) -> None:
         if self._stream is not None:

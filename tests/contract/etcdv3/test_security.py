@@ -2,12 +2,18 @@
 
 import time
 
+import etcd_server
 import pytest
 
 from rdzv_client import etcdv3
 from rdzv_client.etcdv3 import messages
 
 JOB = messages.prefix("/job/")
+
+
+watched = pytest.mark.skipif(
+    etcd_server.version() < (3, 5), reason="etcd 3.4 passes no user's token on to watches"
+)
 
 
 @pytest.fixture
@@ -23,6 +29,7 @@ def test_a_user_with_a_certificate_works_within_its_rights(job):
     job.revoke(lease)
 
 
+@watched
 def test_what_is_outside_of_the_rights_is_denied(job, follow):
     for attempt in (lambda: job.get("/other"), lambda: job.put("/other", b"")):
         with pytest.raises(etcdv3.PermissionDenied):
@@ -31,6 +38,7 @@ def test_what_is_outside_of_the_rights_is_denied(job, follow):
     assert isinstance(ended, etcdv3.PermissionDenied)
 
 
+@watched
 def test_a_watch_works_with_user_and_certificate(job, follow):
     seen = follow(job, JOB).until(lambda seen: seen.created())
     job.put("/job/b", b"2")
@@ -38,6 +46,14 @@ def test_a_watch_works_with_user_and_certificate(job, follow):
     seen.close()
 
 
+@pytest.mark.skipif(etcd_server.version() >= (3, 5), reason="it can be watched")
+def test_an_etcd_that_takes_no_token_for_watches_says_what_to_do(job, follow):
+    ended = follow(job, JOB).until_ended()
+    assert isinstance(ended, etcdv3.AuthenticationFailed)
+    assert "use 3.5 or newer" in str(ended)
+
+
+@watched
 def test_a_large_batch_arrives_through_tls(job, follow):
     seen = follow(job, JOB).until(lambda seen: seen.created())
     job.txn([], [messages.put(f"/job/{number}", b"x" * 20_000) for number in range(50)])
@@ -45,6 +61,7 @@ def test_a_large_batch_arrives_through_tls(job, follow):
     seen.close()
 
 
+@watched
 def test_closing_a_watch_over_tls_is_prompt(job, follow):
     seen = follow(job, JOB).until(lambda seen: seen.created())
     started_s = time.monotonic()
@@ -52,6 +69,7 @@ def test_closing_a_watch_over_tls_is_prompt(job, follow):
     assert time.monotonic() - started_s < 1
 
 
+@watched
 def test_a_token_that_became_invalid_is_renewed_unnoticed(job, follow, secure_etcd, connect):
     root = connect(secure_etcd.url, tls=secure_etcd.tls, user="root", password="root-secret")
     same = {"name": "job", "password": "job-secret"}
