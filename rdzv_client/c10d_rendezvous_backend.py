@@ -30,14 +30,12 @@ from rdzv_client.api import (
 from rdzv_client.backends.c10d import C10dBackend
 from rdzv_client.dynamic_rendezvous import RendezvousBackend, Token
 from rdzv_client.options import Options
-from rdzv_client.tcp_store import Endpoint, is_hosted
+from rdzv_client.tcp_store import DEFAULT_PORT, Endpoint, is_hosted
 from rdzv_client.utils import _matches_machine_hostname, parse_rendezvous_endpoint
 
 __all__ = ["DEFAULT_PORT", "C10dRendezvousBackend", "create_backend"]
 
 log = logging.getLogger(__name__)
-
-DEFAULT_PORT: Final = 29400
 
 _NAMES: Final = ("c10d", "c10d-v2", "k8s")
 # What stands there when there is no value: the same as torch's, so that the two understand another.

@@ -10,11 +10,17 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rdzv_client import identity, wire
 
+if TYPE_CHECKING:
+    from rdzv_client.backends import Backend
+    from rdzv_client.options import Options
+
 NAME = "k8s"
+
+_C10D: Final = "c10d://"
 
 
 def plugin() -> Callable[[Any], Any]:
@@ -27,16 +33,15 @@ def create_handler(params: Any) -> Any:
 
     Args:
         params: torch's ``RendezvousParameters``: the endpoint is ``etcd://HOST:PORT``, or several
-            as ``etcd://HOST:PORT;HOST:PORT``, ``etcds`` with TLS; ``config`` holds the options
-            (:class:`rdzv_client.options.Options`), the environment the credentials
-            (:data:`rdzv_client.etcd_connection.VARIABLES`).
+            as ``etcd://HOST:PORT;HOST:PORT``, ``etcds`` with TLS, or the ``c10d://HOST:PORT`` of a
+            TCPStore; ``config`` holds the options (:class:`rdzv_client.options.Options`), the
+            environment etcd's credentials (:data:`rdzv_client.etcd_connection.VARIABLES`).
 
     Raises:
         ValueError: an option, the endpoint or the pod's environment is not as it must be.
     """
     # Imported late: torch is only partly imported when it loads its plug-ins.
-    from rdzv_client import etcd_connection, options  # noqa: PLC0415
-    from rdzv_client.backends.etcd import EtcdBackend  # noqa: PLC0415
+    from rdzv_client import options  # noqa: PLC0415
     from rdzv_client.handler import ProtocolHandler  # noqa: PLC0415
     from rdzv_client.session import Session  # noqa: PLC0415
 
@@ -44,11 +49,31 @@ def create_handler(params: Any) -> Any:
     chosen = options.parse(params.config)
     record = identity.of_pod(os.environ, params.min_nodes, params.max_nodes, params.local_addr)
     keys = wire.Keys(params.run_id)
-    etcd_endpoints(params.endpoint)
-    client = etcd_connection.connect(params.endpoint, {}, os.environ, chosen.read_timeout)
-    backend = EtcdBackend(client, keys, record.id, record.slot, chosen.lease_ttl)
-    session = Session(backend, keys, record, chosen.timing)
+    opened = _open_c10d if params.endpoint.startswith(_C10D) else _open_etcd
+    session = Session(opened(params.endpoint, keys, record, chosen), keys, record, chosen.timing)
     return ProtocolHandler(params.backend, params.run_id, session, chosen)
+
+
+def _open_etcd(endpoint: str, keys: wire.Keys, record: wire.Member, chosen: Options) -> Backend:
+    from rdzv_client import etcd_connection  # noqa: PLC0415
+    from rdzv_client.backends.etcd import EtcdBackend  # noqa: PLC0415
+
+    etcd_endpoints(endpoint)
+    client = etcd_connection.connect(endpoint, {}, os.environ, chosen.read_timeout)
+    return EtcdBackend(client, keys, record.id, record.slot, chosen.lease_ttl)
+
+
+def _open_c10d(endpoint: str, keys: wire.Keys, record: wire.Member, chosen: Options) -> Backend:
+    from rdzv_client.backends.c10d import C10dBackend  # noqa: PLC0415
+    from rdzv_client.tcp_store import DEFAULT_PORT, Endpoint  # noqa: PLC0415
+    from rdzv_client.utils import parse_rendezvous_endpoint  # noqa: PLC0415
+
+    if endpoint == _C10D:
+        raise _refusal(endpoint)
+    host, port = parse_rendezvous_endpoint(endpoint.removeprefix(_C10D), DEFAULT_PORT)
+    # A pod never hosts the store: it has one of its own.
+    store = Endpoint(host, port, chosen.read_timeout)
+    return C10dBackend(store, keys, record.id, chosen.lease_ttl, chosen.read_timeout)
 
 
 def show_log() -> None:
@@ -75,8 +100,12 @@ def etcd_endpoints(endpoint: str) -> list[str]:
 
     scheme, separator, addresses = endpoint.partition("://")
     if scheme not in ("etcd", "etcds") or not separator or not addresses:
-        raise ValueError(
-            f"the rendezvous endpoint {endpoint!r} of backend {NAME!r} must be "
-            "etcd://HOST:PORT or etcds://HOST:PORT, several separated by ';'"
-        )
+        raise _refusal(endpoint)
     return etcd_connection.parse_endpoint(endpoint)
+
+
+def _refusal(endpoint: str) -> ValueError:
+    return ValueError(
+        f"the rendezvous endpoint {endpoint!r} of backend {NAME!r} must be "
+        "etcd://HOST:PORT or etcds://HOST:PORT, several separated by ';', or c10d://HOST:PORT"
+    )

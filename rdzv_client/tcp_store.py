@@ -10,10 +10,13 @@ import logging
 import os
 import socket
 from datetime import timedelta
+from typing import Final
 
 from torch.distributed import TCPStore
 
 log = logging.getLogger(__name__)
+
+DEFAULT_PORT: Final = 29400
 
 
 class Endpoint:

@@ -3,6 +3,7 @@
 Run as a program, it is the process that the servers are forked from: torch is imported once only.
 """
 
+import functools
 import os
 import signal
 import subprocess
@@ -19,17 +20,14 @@ class TcpStoreServer:
     def __init__(self):
         self.port = free_ports(1)[0]
         self._pid = None
-        self._nursery = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
 
     def start(self):
-        self._pid = int(self._ask("start", self.port))
+        self._pid = int(_ask("start", self.port))
         return self
 
     def kill(self):
         if self._pid is not None:
-            self._ask("kill", self._pid)
+            _ask("kill", self._pid)
             self._pid = None
 
     def freeze(self):
@@ -38,15 +36,34 @@ class TcpStoreServer:
     def thaw(self):
         os.kill(self._pid, signal.SIGCONT)
 
-    def close(self):
-        self.kill()
-        self._nursery.stdin.close()
-        self._nursery.wait()
-        self._nursery.stdout.close()
 
-    def _ask(self, *words):
-        print(*words, file=self._nursery.stdin, flush=True)
-        return self._nursery.stdout.readline()
+def _ask(*words):
+    nursery = _nursery()
+    print(*words, file=nursery.stdin, flush=True)
+    return nursery.stdout.readline()
+
+
+@functools.cache
+def _nursery():
+    """The process that forks the servers; it ends with this one, and all of them with it."""
+    command = [sys.executable, __file__]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def _keep_servers():
+    import torch.distributed  # noqa: F401 - once, for all that are forked
+
+    children = set()
+    for line in sys.stdin:
+        command, number = line.split()
+        if command == "start":
+            children.add(os.fork() or _serve(int(number)))
+        else:
+            children.remove(int(number))
+            _bury(int(number))
+            print("buried", flush=True)
+    for child in children:
+        _bury(child)
 
 
 def _serve(port):
@@ -58,25 +75,9 @@ def _serve(port):
         signal.pause()
 
 
-def _keep_servers():
-    import torch.distributed  # noqa: F401 - once, for all that are forked
-
-    child = None
-    for line in sys.stdin:
-        command, number = line.split()
-        if command == "start":
-            child = os.fork() or _serve(int(number))
-        else:
-            _bury(int(number))
-            child = None
-    if child:
-        _bury(child)
-
-
 def _bury(child):
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    print("buried", flush=True)
 
 
 if __name__ == "__main__":

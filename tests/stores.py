@@ -235,7 +235,7 @@ class C10dRuns:
         self.server = TcpStoreServer().start()
 
     def close(self):
-        self.server.close()
+        self.server.kill()
 
     def endpoint(self, timeout_s=5.0, **how):
         from rdzv_client.tcp_store import Endpoint
