@@ -10,7 +10,6 @@ TCPStore have, ``get_state`` and ``set_state`` are not called.
 from __future__ import annotations
 
 import itertools
-import math
 import os
 import socket
 import time
@@ -27,6 +26,7 @@ from rdzv_client import api, identity, options, participation, wire
 from rdzv_client.backends import Backend
 from rdzv_client.backends.blob import BlobBackend
 from rdzv_client.handler import ProtocolHandler
+from rdzv_client.rendezvous_settings import RendezvousSettings, RendezvousTimeout, options_of
 from rdzv_client.round_store import RoundOverError
 from rdzv_client.session import Session
 
@@ -78,108 +78,6 @@ class RendezvousBackend(ABC):
             RendezvousConnectionError: the backend cannot be reached.
             RendezvousStateError: what it holds cannot be read.
         """
-
-
-class RendezvousTimeout:
-    """How long to wait for what.
-
-    Args:
-        join: For a place in a round (600 s).
-        last_call: For more nodes, once there are enough (30 s).
-        close: For the backend to take note that the run is closed, or that this node leaves (30 s).
-        heartbeat: For the backend to acknowledge a sign of life (5 s).
-
-    Attributes:
-        given: Those that were given, by name.
-
-    Raises:
-        ValueError: one of them is not positive.
-    """
-
-    DEFAULTS: ClassVar[dict[str, timedelta]] = {
-        "join": timedelta(seconds=600),
-        "last_call": timedelta(seconds=30),
-        "close": timedelta(seconds=30),
-        "heartbeat": timedelta(seconds=5),
-    }
-
-    def __init__(
-        self,
-        join: timedelta | None = None,
-        last_call: timedelta | None = None,
-        close: timedelta | None = None,
-        heartbeat: timedelta | None = None,
-    ) -> None:
-        given = {"join": join, "last_call": last_call, "close": close, "heartbeat": heartbeat}
-        for name, timeout in given.items():
-            if timeout is not None and timeout <= timedelta(0):
-                raise ValueError(f"The {name} timeout ({timeout}) must be positive.")
-        self.given = {name: timeout for name, timeout in given.items() if timeout is not None}
-
-    @property
-    def join(self) -> timedelta:
-        """For a place in a round."""
-        return self._of("join")
-
-    @property
-    def last_call(self) -> timedelta:
-        """For more nodes, once there are enough."""
-        return self._of("last_call")
-
-    @property
-    def close(self) -> timedelta:
-        """For the backend to take note that the run is closed, or that this node leaves."""
-        return self._of("close")
-
-    @property
-    def heartbeat(self) -> timedelta:
-        """For the backend to acknowledge a sign of life."""
-        return self._of("heartbeat")
-
-    def _of(self, name: str) -> timedelta:
-        return self.given.get(name, self.DEFAULTS[name])
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class RendezvousSettings:
-    """What a handler was made with.
-
-    Attributes:
-        run_id: The run.
-        min_nodes: Least nodes of a round.
-        max_nodes: Most nodes of a round.
-        timeout: How long to wait for what.
-        keep_alive_interval: With the next, how long a silent node counts as alive.
-        keep_alive_max_attempt: The same.
-        cas_backoff_max_seconds: The longest pause after a write that another one beat; 0 leaves it
-            to the backend.
-    """
-
-    run_id: str
-    min_nodes: int
-    max_nodes: int
-    timeout: RendezvousTimeout
-    keep_alive_interval: timedelta
-    keep_alive_max_attempt: int
-    cas_backoff_max_seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not self.run_id:
-            raise ValueError("The run id must be a non-empty string.")
-        if self.min_nodes < 1:
-            raise ValueError(
-                f"The minimum number of nodes ({self.min_nodes}) must be greater than zero."
-            )
-        if self.max_nodes < self.min_nodes:
-            raise ValueError(
-                f"The maximum number of nodes ({self.max_nodes}) must be greater than or equal to "
-                f"the minimum number of nodes ({self.min_nodes})."
-            )
-        longest_s = self.cas_backoff_max_seconds
-        if not math.isfinite(longest_s) or longest_s < 0:
-            raise ValueError(
-                f"cas_backoff_max_seconds ({longest_s}) must be finite and non-negative."
-            )
 
 
 @dataclass(frozen=True, order=True)
@@ -277,7 +175,7 @@ class DynamicRendezvousHandler(ProtocolHandler):
             int(keep_alive_max_attempt),
             cas_backoff_max_seconds,
         )
-        chosen = options.parse({**_options_of(settings, lease_s), **config})
+        chosen = options.parse({**options_of(settings, lease_s), **config})
         record = identity.identify(
             os.environ,
             min_nodes=min_nodes,
@@ -337,15 +235,6 @@ class DynamicRendezvousHandler(ProtocolHandler):
             return super()._next_step()
         self._leave("left", "the state of the run cannot be read")
         raise api.RendezvousStateError(f"run {self._run_id}: {fault}")
-
-
-def _options_of(settings: RendezvousSettings, lease_s: float) -> dict[str, Any]:
-    """The options that torch's arguments stand for, as far as they were given."""
-    timeouts = settings.timeout.given
-    chosen: dict[str, Any] = {f"{n}_timeout": t.total_seconds() for n, t in timeouts.items()}
-    if lease_s != options.lease_of():
-        chosen["lease_ttl"] = lease_s
-    return {**chosen, "cas_backoff_max_seconds": settings.cas_backoff_max_seconds}
 
 
 def _open(

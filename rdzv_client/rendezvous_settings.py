@@ -1,0 +1,126 @@
+"""What a handler is made with, in torch's terms; :mod:`rdzv_client.options` has this library's."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from rdzv_client import options
+
+
+class RendezvousTimeout:
+    """How long to wait for what.
+
+    Args:
+        join: For a place in a round (600 s).
+        last_call: For more nodes, once there are enough (30 s).
+        close: For the backend to take note that the run is closed, or that this node leaves (30 s).
+        heartbeat: For the backend to acknowledge a sign of life (5 s).
+
+    Attributes:
+        given: Those that were given, by name.
+
+    Raises:
+        ValueError: one of them is not positive.
+    """
+
+    DEFAULTS: ClassVar[dict[str, timedelta]] = {
+        "join": timedelta(seconds=600),
+        "last_call": timedelta(seconds=30),
+        "close": timedelta(seconds=30),
+        "heartbeat": timedelta(seconds=5),
+    }
+
+    def __init__(
+        self,
+        join: timedelta | None = None,
+        last_call: timedelta | None = None,
+        close: timedelta | None = None,
+        heartbeat: timedelta | None = None,
+    ) -> None:
+        given = {"join": join, "last_call": last_call, "close": close, "heartbeat": heartbeat}
+        for name, timeout in given.items():
+            if timeout is not None and timeout <= timedelta(0):
+                raise ValueError(f"The {name} timeout ({timeout}) must be positive.")
+        self.given = {name: timeout for name, timeout in given.items() if timeout is not None}
+
+    @property
+    def join(self) -> timedelta:
+        """For a place in a round."""
+        return self._of("join")
+
+    @property
+    def last_call(self) -> timedelta:
+        """For more nodes, once there are enough."""
+        return self._of("last_call")
+
+    @property
+    def close(self) -> timedelta:
+        """For the backend to take note that the run is closed, or that this node leaves."""
+        return self._of("close")
+
+    @property
+    def heartbeat(self) -> timedelta:
+        """For the backend to acknowledge a sign of life."""
+        return self._of("heartbeat")
+
+    def _of(self, name: str) -> timedelta:
+        return self.given.get(name, self.DEFAULTS[name])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RendezvousSettings:
+    """What a handler was made with.
+
+    Attributes:
+        run_id: The run.
+        min_nodes: Least nodes of a round.
+        max_nodes: Most nodes of a round.
+        timeout: How long to wait for what.
+        keep_alive_interval: With the next, how long a silent node counts as alive.
+        keep_alive_max_attempt: The same.
+        cas_backoff_max_seconds: The longest pause after a write that another one beat; 0 leaves it
+            to the backend.
+    """
+
+    run_id: str
+    min_nodes: int
+    max_nodes: int
+    timeout: RendezvousTimeout
+    keep_alive_interval: timedelta
+    keep_alive_max_attempt: int
+    cas_backoff_max_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.run_id:
+            raise ValueError("The run id must be a non-empty string.")
+        if self.min_nodes < 1:
+            raise ValueError(
+                f"The minimum number of nodes ({self.min_nodes}) must be greater than zero."
+            )
+        if self.max_nodes < self.min_nodes:
+            raise ValueError(
+                f"The maximum number of nodes ({self.max_nodes}) must be greater than or equal to "
+                f"the minimum number of nodes ({self.min_nodes})."
+            )
+        longest_s = self.cas_backoff_max_seconds
+        if not math.isfinite(longest_s) or longest_s < 0:
+            raise ValueError(
+                f"cas_backoff_max_seconds ({longest_s}) must be finite and non-negative."
+            )
+
+
+def options_of(settings: RendezvousSettings, lease_s: float) -> dict[str, Any]:
+    """Return the options that torch's arguments stand for, as far as they were given.
+
+    Args:
+        settings: What the handler is made with.
+        lease_s: How long a silent node counts as alive by them, in seconds.
+    """
+    timeouts = settings.timeout.given
+    chosen: dict[str, Any] = {f"{n}_timeout": t.total_seconds() for n, t in timeouts.items()}
+    if lease_s != options.lease_of():
+        chosen["lease_ttl"] = lease_s
+    return {**chosen, "cas_backoff_max_seconds": settings.cas_backoff_max_seconds}
