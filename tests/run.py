@@ -1,6 +1,6 @@
 """Runs the checks and tests in groups, and says at the end what ran and what did not, and why.
 
-python -m tests.run check fast servers cluster
+python -m tests.run check fast storms servers cluster
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ class Step:
     """One command; ``tests`` says that pytest runs these folders.
 
     ``debians_etcd``: the tests run on the etcd that Debian ships in place of ours.
+    ``schedules``: so many storms of faults are simulated.
     """
 
     name: str
     command: tuple[str, ...] = ()
     tests: tuple[str, ...] = ()
     debians_etcd: bool = False
+    schedules: int | None = None
 
 
 @dataclass
@@ -52,6 +54,7 @@ GROUPS: dict[str, tuple[Step, ...]] = {
         Step("import contracts", ("lint-imports",)),
     ),
     "fast": (Step("unit", tests=("unit", "protocol", "simulation")),),
+    "storms": (Step("storms", tests=("simulation/test_faults.py",), schedules=10_000),),
     "servers": (
         Step("chart", tests=("chart",)),
         Step("contract", tests=("contract",)),
@@ -85,6 +88,8 @@ def run(step: Step) -> Outcome:
         if not debian_etcd.is_available():
             return Outcome(step, True, 0.0, skipped=[f"{step.name}: no Debian packages here"])
         environ["ELASTICJOB_ETCD"] = str(debian_etcd.fetch())
+    if step.schedules:
+        environ["SCHEDULES"] = str(step.schedules)
     command = _command(step, report)
     status = subprocess.run(command, cwd=ROOT, env=environ, check=False).returncode
     outcome = Outcome(step, status == 0, time.monotonic() - began)
