@@ -12,6 +12,8 @@ from rdzv_client.etcdv3 import messages
 
 RUN_TTL_S = 3
 
+in_etcd = pytest.mark.parametrize("shared_store", ["etcd", "etcd3"], indirect=True)
+
 
 @pytest.fixture
 def run(shared_store):
@@ -40,6 +42,7 @@ def until(condition, limit_s=LIMIT_S):
         time.sleep(0.05)  # what is waited for is what no watch would show
 
 
+@in_etcd
 def test_round_ranks_and_farewells_share_a_lease_of_two_hours(run, seen):
     run.settings(expected=3)
     members = [run.member(name, slot) for slot, name in enumerate("abc")]
@@ -59,6 +62,7 @@ def test_round_ranks_and_farewells_share_a_lease_of_two_hours(run, seen):
     assert len(members_leases - {lease, 0}) == 2
 
 
+@in_etcd
 def test_a_lease_that_ran_out_costs_no_round(run, seen):
     run.settings(expected=3)
     members = [run.member(name, slot) for slot, name in enumerate("abc")]
@@ -74,6 +78,7 @@ def test_a_lease_that_ran_out_costs_no_round(run, seen):
     assert not any(member.num_nodes_waiting() for member in members)
 
 
+@in_etcd
 def test_after_its_end_nothing_but_the_operators_keys_outlives_the_lease(run, seen):
     run.settings(expected=2)
     members = [run.member("a", 0), run.member("b", 1)]
