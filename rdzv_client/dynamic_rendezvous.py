@@ -12,7 +12,6 @@ from __future__ import annotations
 import itertools
 import os
 import socket
-import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,7 +21,7 @@ from torch.distributed import Store
 from torch.distributed.elastic.events import NodeState, construct_and_record_rdzv_event
 from torch.distributed.elastic.rendezvous import api as torch_api
 
-from rdzv_client import api, identity, options, participation, wire
+from rdzv_client import api, identity, options, wire
 from rdzv_client.backends import Backend
 from rdzv_client.backends.blob import BlobBackend
 from rdzv_client.handler import ProtocolHandler
@@ -123,7 +122,6 @@ class DynamicRendezvousHandler(ProtocolHandler):
     ) -> None:
         super().__init__(backend_name, settings.run_id, session, chosen)
         self._this_node, self._settings = node, settings
-        self._fault_since: float | None = None
 
     @classmethod
     def from_backend(  # noqa: PLR0917 - torch's signature
@@ -221,20 +219,6 @@ class DynamicRendezvousHandler(ProtocolHandler):
             info.rank, info.store, local_addr=self._session.record.addr
         )
         return api.RendezvousInfo(info.store, info.rank, info.world_size, bootstrap)
-
-    def _next_step(self) -> participation.Step:
-        """What cannot be read is an error at once but for a lease, in which it may be set right."""
-        fault = self._session.fault
-        if not isinstance(fault, wire.WireError):
-            self._fault_since = None
-            return super()._next_step()
-        now = time.monotonic()
-        if self._fault_since is None:
-            self._fault_since = now
-        if now - self._fault_since < self._options.lease_ttl:
-            return super()._next_step()
-        self._leave("left", "the state of the run cannot be read")
-        raise api.RendezvousStateError(f"run {self._run_id}: {fault}")
 
 
 def _open(

@@ -42,6 +42,7 @@ class ProtocolHandler(api.RendezvousHandler):
         self._bound: tuple[int, TCPStore] | None = None
         self._started = self._has_left = False
         self._was_spare = False
+        self._fault_since: float | None = None
         self._said = ""
         self._events = events.Recorder(run_id, session.record)
 
@@ -164,8 +165,21 @@ class ProtocolHandler(api.RendezvousHandler):
     def _start(self) -> None:
         if not self._started:
             self._started = True
+            self._warn_of_two_worlds()
             self._session.start()
             atexit.register(self._leave, "signal", "it was told to stop")
+
+    def _warn_of_two_worlds(self) -> None:
+        record = self._session.record
+        if not record.operated and 2 * record.min_nodes <= record.max_nodes:
+            log.info(
+                "Run %s has no operator, and its least number of nodes (%d) is not more than half "
+                "of its most (%d): if the store loses its data while nodes come and go, those who "
+                "come may form a second world.",
+                self._run_id,
+                record.min_nodes,
+                record.max_nodes,
+            )
 
     def _last_formed(self) -> int:
         """The highest round that this member knows was formed, to be republished."""
@@ -196,7 +210,20 @@ class ProtocolHandler(api.RendezvousHandler):
             raise SystemExit(0)
         if session.evicted is not None:
             raise api.RendezvousError(session.evicted)
+        self._refuse_what_cannot_be_read()
         return participation.follow(session.record, session.round, session.rank)
+
+    def _refuse_what_cannot_be_read(self) -> None:
+        """Not at once, but after a lease in which somebody might set it right."""
+        fault = self._session.fault
+        if not isinstance(fault, wire.WireError):
+            self._fault_since = None
+            return
+        now = time.monotonic()
+        self._fault_since = self._fault_since or now
+        if now - self._fault_since >= self._options.lease_ttl:
+            self._leave("left", "the state of the run cannot be read")
+            raise api.RendezvousStateError(f"run {self._run_id}: {fault}")
 
     def _wait_on(self, step: participation.Await, deadline: float) -> float:
         """Wait until there is another step; return the deadline, which spares do not have."""

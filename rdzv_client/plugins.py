@@ -6,6 +6,7 @@ warning. So nothing is imported here before a handler is made.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ def create_c10d_handler(params: Any) -> Any:
     """
     from rdzv_client import c10d_rendezvous_backend, dynamic_rendezvous  # noqa: PLC0415
 
+    _show_log_of_torchrun()
     backend, store = c10d_rendezvous_backend.create_backend(params)
     return dynamic_rendezvous.create_handler(store, backend, params)
 
@@ -34,8 +36,15 @@ def create_etcd_handler(params: Any) -> Any:
     """
     from rdzv_client import dynamic_rendezvous, etcd_rendezvous_backend  # noqa: PLC0415
 
+    _show_log_of_torchrun()
     backend, store = etcd_rendezvous_backend.create_backend(params)
     return dynamic_rendezvous.create_handler(store, backend, params)
+
+
+def _show_log_of_torchrun() -> None:
+    """A program that uses the library sets up its own logging."""
+    if "torch.distributed.run" in sys.modules:
+        k8s.show_log()
 
 
 # The names that torch itself does not know.
