@@ -11,7 +11,7 @@ from rdzv_client.backends import Listener
 from rdzv_client.backends.c10d.chair import Chair
 from rdzv_client.backends.c10d.layout import Store, peek
 from rdzv_client.backends.c10d.line import Endpoint
-from rdzv_client.backends.c10d.seat import Noted, Seat, round_record
+from rdzv_client.backends.c10d.seat import Noted, Seat, round_record, wake
 from rdzv_client.replica import Record
 
 # A wait that ends without success makes torch complain on stderr. So nothing waits for a time: who
@@ -43,7 +43,7 @@ class Ear:
         self._endpoint, self._seat, self._layout = endpoint, seat, seat.layout
         self._member, self.number = member, seat.number
         self._listener, self._failed = listener, failed
-        self.chair: Chair | None = None
+        self._chair: Chair | None = None
         self._listed = False
         self._placed = self._ranks = self._revision = -1
         self.given_up = False
@@ -66,15 +66,15 @@ class Ear:
             while key := self._hear(store):
                 store.wait([key], _FOREVER)
         except (RuntimeError, OSError) as error:
-            self._seat.leading = False
             if not self.given_up:
+                self._sit(None)
                 self._failed(error)
 
     def _hear(self, store: Store) -> str | None:
         """Read what is new and tell of it; return the key to wait for, None when all is over."""
         if self.given_up or self._seat.number != self.number:
             return None
-        if self.chair is None or not self._seat.is_mine(self.chair.term):
+        if self._chair is None or not self._seat.is_mine(self._chair.term):
             store.delete_key(self._layout.wake(self.number))
             if not peek(store, self._layout.member(self.number)):
                 self._seat.pass_on(store, [])
@@ -85,15 +85,19 @@ class Ear:
                 return self._follow(store, value)
             self._lead_from_now_on(store)
         else:
-            self._lead_on(store, self.chair)
-        if self.chair is None:
-            return self._hear(store)
-        return self.chair.bell
+            self._lead_on(store, self._chair)
+        return self._chair.bell if self._chair else self._hear(store)
+
+    def _sit(self, chair: Chair | None) -> None:
+        """Lead, or do not; an ear that was given up has no say in it any more."""
+        self._chair = chair
+        if not self.given_up:
+            self._seat.chair, self._seat.leading = chair, chair is not None
 
     # --- as one of many ---
 
     def _follow(self, store: Store, value: bytes | None) -> str:
-        self.chair, self._seat.leading = None, False
+        self._sit(None)
         noted = self._seat.noted
         records, missing = self._news(store, noted, value)
         if not self._listed:
@@ -137,21 +141,20 @@ class Ear:
             return
         heard = chair.everything(store, noted.lead)
         self._list([*heard.puts, *round_record(self._layout, noted, None)])
-        self.chair = chair
-        self._seat.leading = True
-        self.wake_others(store)
+        self._sit(chair)
+        wake(store, self._seat, self._seat.others())
         self._listener.changed([], [])
 
     def _lead_on(self, store: Store, chair: Chair) -> None:
         rung = chair.turn(store)
         if rung is None:
-            self.chair, self._seat.leading = None, False
+            self._sit(None)
             return
         heard = chair.read(store, rung)
         if "round" in rung:
             value = self._seat.read(store)
             heard.puts += round_record(self._layout, self._seat.noted, value)
-            self.wake_others(store)
+            wake(store, self._seat, self._seat.others())
         elif heard.arrived:
             wake(store, self._seat, heard.arrived)
         if heard.puts or heard.deletes:
@@ -159,22 +162,10 @@ class Ear:
         if self.number not in chair.members:
             self._seat.pass_on(store, list(chair.members))
             self._seat.lose()
-            self.chair = None
-
-    def wake_others(self, store: Store) -> None:
-        """Have all members look again."""
-        if self.chair:
-            wake(store, self._seat, list(self.chair.members))
+            self._sit(None)
 
     # --- telling ---
 
     def _list(self, records: Sequence[Record]) -> None:
         self._listener.listed(records, continuous=self._listed)
         self._listed = True
-
-
-def wake(store: Store, seat: Seat, numbers: Sequence[int]) -> None:
-    """Have members look again, but for oneself."""
-    keys = [seat.layout.wake(number) for number in numbers if number != seat.number]
-    if keys:
-        store.multi_set(keys, ["1"] * len(keys))

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rdzv_client import wire
 from rdzv_client.backends.c10d import lead as leads
+from rdzv_client.backends.c10d.chair import Chair
 from rdzv_client.backends.c10d.layout import Layout, Store, peek
 from rdzv_client.backends.c10d.lead import NOBODY, Lead
 from rdzv_client.replica import Record
@@ -34,6 +36,7 @@ class Seat:
         document: Its record as it stands in the store.
         leading: Whether it leads, and has read everything.
         noted: Who leads, and the round; None before it was read, and when it cannot be read.
+        chair: What it has heard as the leader; None while it does not lead.
         lapsed: Whether the listener must be told that the member is no longer registered.
     """
 
@@ -43,6 +46,7 @@ class Seat:
         self.document = b""
         self.leading = False
         self.noted: Noted | None = None
+        self.chair: Chair | None = None
         self.lapsed = False
         self._lock = threading.Lock()
 
@@ -89,6 +93,18 @@ class Seat:
         except wire.WireError:
             return False
 
+    def others(self) -> list[int]:
+        """Return the numbers of the other members, as far as the leader has heard of them."""
+        chair = self.chair
+        return [number for number in list(chair.members) if number != self.number] if chair else []
+
+    def rouse(self, store: Store, number: int | None) -> None:
+        """Have this member's own ear look again, wherever it waits."""
+        if number is not None:
+            store.set(self.layout.wake(number), "1")
+        if self.chair:
+            store.append(self.chair.bell, "\n")
+
     def lose(self) -> None:
         """Take note that the member is not registered any more, against its will."""
         self.leave()
@@ -108,6 +124,13 @@ class Seat:
         heir = min(heirs, default=NOBODY)
         if self.swap(store, noted, noted.lead.passed_to(heir)) and heir != NOBODY:
             store.set(self.layout.wake(heir), "1")
+
+
+def wake(store: Store, seat: Seat, numbers: Sequence[int]) -> None:
+    """Have members look again, but for oneself."""
+    keys = [seat.layout.wake(number) for number in numbers if number != seat.number]
+    if keys:
+        store.multi_set(keys, ["1"] * len(keys))
 
 
 def round_record(layout: Layout, noted: Noted | None, value: bytes | None) -> list[Record]:
