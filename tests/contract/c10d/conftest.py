@@ -134,9 +134,15 @@ def shared_tcp_store():
 
 
 @pytest.fixture
-def table(shared_tcp_store):
+def new_table(shared_tcp_store):
+    """Make runs on the shared server."""
     with contextlib.ExitStack() as stack:
-        yield Table(shared_tcp_store, stack)
+        yield lambda: Table(shared_tcp_store, stack)
+
+
+@pytest.fixture
+def table(new_table):
+    return new_table()
 
 
 @pytest.fixture
