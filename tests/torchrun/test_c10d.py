@@ -85,3 +85,24 @@ def test_all_end_with_success_when_their_workers_do(agents):
     alive = agents.gather(2)
     assert agents.job.restarts() == 0
     assert agents.job.finish(*alive, limit_s=LIMIT_S), agents.job.fate()
+
+
+def test_a_paused_leader_is_replaced_and_comes_back_as_one_of_many():
+    from benchmarks.scoreboard.contenders import C10D
+    from benchmarks.scoreboard.job import Job
+
+    quick = dataclasses.replace(C10D, options={**C10D.options, "last_call_timeout": 2})
+    with Job(quick, "1:3", apart=True) as job:
+        agents = Agents(job)
+        [leader] = agents.gather(1)
+        agents.gather(3)
+        mark = job.now()
+        leader.process.send_signal(signal.SIGSTOP)
+        agents.alive.remove(leader)
+        agents.work_together(since=mark)
+        mark = job.now()
+        leader.process.send_signal(signal.SIGCONT)
+        agents.alive.append(leader)
+        agents.work_together(since=mark)
+        assert job.restarts() == 0
+        assert job.finish(*agents.alive, limit_s=LIMIT_S), job.fate()
