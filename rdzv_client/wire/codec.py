@@ -1,0 +1,101 @@
+"""Documents to bytes and back; what is read is not trusted."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import typing
+from typing import Any, Final, TypeVar
+
+from rdzv_client.wire.documents import (
+    Drain,
+    Gone,
+    Left,
+    Member,
+    Rank,
+    Round,
+    Settings,
+    StoreAddress,
+)
+from rdzv_client.wire.errors import WireError
+from rdzv_client.wire.keys import VERSION
+
+MAX_DOCUMENT_BYTES: Final = 64 * 1024
+
+Document = TypeVar("Document", Settings, Gone, Drain, Member, Left, Round, Rank)
+
+
+def encode(document: Settings | Gone | Drain | Member | Left | Round | Rank) -> bytes:
+    """Return the document as it stands in the store."""
+    fields = {"v": VERSION, **dataclasses.asdict(document)}
+    return json.dumps(fields, separators=(",", ":"), sort_keys=True).encode()
+
+
+def decode(kind: type[Document], key: str, value: bytes) -> Document:
+    """Read a document.
+
+    Args:
+        kind: The class of the document that belongs under ``key``.
+        key: Where it was read; for the error only.
+        value: What was read.
+
+    Raises:
+        WireError: too large, not JSON, another version, a field that is missing or of the wrong
+            type or out of range.
+    """
+    try:
+        fields = _parse(value)
+        return kind(**_typed(kind, fields))
+    except WireError as error:
+        raise WireError(f"{kind.__name__} document under {key!r}: {error}") from None
+
+
+def _parse(value: bytes) -> dict[str, Any]:
+    if len(value) > MAX_DOCUMENT_BYTES:
+        raise WireError(f"{len(value)} bytes; at most {MAX_DOCUMENT_BYTES} are allowed")
+    try:
+        fields = json.loads(value)
+    except (ValueError, RecursionError):
+        raise WireError("not valid JSON") from None
+    if not isinstance(fields, dict):
+        raise WireError(f"a JSON object was expected, not {type(fields).__name__}")
+    if fields.get("v") != VERSION:
+        raise WireError(f"version {fields.get('v')!r}; this client speaks version {VERSION}")
+    return fields
+
+
+def _typed(kind: type, fields: dict[str, Any]) -> dict[str, Any]:
+    arguments = {}
+    for name, allowed, required in _fields(kind):
+        if name in fields:
+            arguments[name] = _checked(name, allowed, fields[name])
+        elif required:
+            raise WireError(f"field {name!r} is missing")
+    return arguments
+
+
+def _checked(name: str, allowed: tuple[type, ...], value: Any) -> Any:
+    # bool is an int to isinstance, and never meant where a number stands.
+    if type(value) in allowed and not (type(value) is int and abs(value) >= 2**63):
+        return value
+    if StoreAddress in allowed and isinstance(value, dict):
+        return StoreAddress(**_typed(StoreAddress, value))
+    if float in allowed and type(value) is int and abs(value) < 2**53:
+        return float(value)
+    expected = " or ".join("null" if t is type(None) else t.__name__ for t in allowed)
+    raise WireError(f"field {name!r} should be {expected}, not {type(value).__name__}")
+
+
+@functools.cache
+def _fields(kind: type) -> tuple[tuple[str, tuple[type, ...], bool], ...]:
+    """The fields of a document: name, types allowed, whether it must be there."""
+    hints = typing.get_type_hints(kind)
+    return tuple(
+        (
+            field.name,
+            typing.get_args(hints[field.name]) or (hints[field.name],),
+            field.default is dataclasses.MISSING,
+        )
+        for field in dataclasses.fields(kind)
+    )
