@@ -197,7 +197,8 @@ class Executor:
             return pod_facts.worker_pod(await self._cluster.create(step.manifest))
         except cluster.Refused as error:
             if error.reason != "AlreadyExists":
-                raise
+                words = f"the API server refuses the pod {step.name}: {error}"
+                raise cluster.Refused(error.status, error.reason, words) from error
         namespace, uid = job.metadata.namespace, job.metadata.uid
         pod = await self._cluster.get("v1", "Pod", namespace, step.name)
         if pod and pod_facts.owner_uid(pod["metadata"]) == uid:
