@@ -27,6 +27,8 @@ from benchmarks.scoreboard.stores import Place
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 _TORCHRUN = ("-m", "torch.distributed.run")
+START_LIMIT_S = 120.0
+PATIENCE_S = 22.0
 _READ_LIMIT_S = 5.0
 
 
@@ -142,6 +144,16 @@ class Job(AbstractContextManager["Job"]):
 
     # --- what is seen of it ---
 
+    @property
+    def limit_s(self) -> float:
+        """How long to wait for what is to happen: longer where torch takes long to be imported."""
+        imports_s = [a.attempted_at - a.began for a in self.agents.values()]
+        return PATIENCE_S + 3 * max(imports_s, default=0)
+
+    def attempted(self, *agents: Agent) -> bool:
+        """Wait until these agents have entered the rendezvous for the first time."""
+        return self.wait(lambda: all(a.attempted_at > a.began for a in agents), START_LIMIT_S)
+
     def wait(
         self, holds: Callable[[], bool], limit_s: float, *, unless: Callable[[], bool] | None = None
     ) -> bool:
@@ -200,17 +212,17 @@ class Job(AbstractContextManager["Job"]):
     def any_ended(self) -> bool:
         return any(agent.ended_at is not None for agent in self.agents.values())
 
-    def finish(self, *agents: Agent, limit_s: float = 30) -> bool:
+    def finish(self, *agents: Agent) -> bool:
         """Tell all workers to finish; return whether these agents end with 0."""
         self.tell("finish")
-        self.wait(lambda: self.ended(*agents), limit_s)
+        self.wait(lambda: self.ended(*agents), self.limit_s)
         return all(agent.code == 0 for agent in agents)
 
-    def failed(self, limit_s: float) -> Outcome:
+    def failed(self) -> Outcome:
         """The outcome when what was to happen did not."""
         codes = {agent.code for agent in self.agents.values() if agent.code not in {None, 0, -9}}
         words = " and ".join(f"exit {code}" for code in sorted(map(str, codes)))
-        return Outcome(False, words or f"not in {limit_s:.0f} s", self.fate())
+        return Outcome(False, words or f"not in {self.limit_s:.0f} s", self.fate())
 
     def fate(self) -> str:
         """What became of the agents, in words."""

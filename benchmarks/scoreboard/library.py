@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.scoreboard.contenders import Contender
 from benchmarks.scoreboard.job import Job
-from benchmarks.scoreboard.membership import LIMIT_S, ONE, START_LIMIT_S, TWO, started
+from benchmarks.scoreboard.membership import ONE, TWO, started
 from benchmarks.scoreboard.outcome import Outcome
 from localcluster import binaries
 
@@ -42,8 +42,8 @@ def hostile_state(contender: Contender) -> Outcome:
         poisoned = job.place.poison(job.run_id, pickle.dumps(Touch(proof)))
         mark = job.now()
         b = job.start(TWO, conf={"join_timeout": 5})
-        job.wait(lambda: b.attempted_at > b.began, START_LIMIT_S)
-        job.wait(lambda: job.ended(b) or proof.exists(), LIMIT_S)
+        job.attempted(b)
+        job.wait(lambda: job.ended(b) or proof.exists(), job.limit_s)
         job.wait(lambda: job.ended(a), STEADY_S)
         refused = b.code not in {None, 0} and "RendezvousStateError" in b.last_error()
         works = not job.ended(a) and bool(job.of(a, "step", mark))

@@ -6,7 +6,7 @@ import os
 
 from benchmarks.scoreboard.contenders import Contender
 from benchmarks.scoreboard.job import HERE, ROOT, Job
-from benchmarks.scoreboard.membership import LIMIT_S, ONE, START_LIMIT_S, TWO
+from benchmarks.scoreboard.membership import ONE, TWO
 from benchmarks.scoreboard.outcome import Outcome
 
 STEADY_S = 12.0
@@ -18,15 +18,15 @@ def clock_off(contender: Contender) -> Outcome:
     ahead = {"PYTHONPATH": DISTORTED, "SCOREBOARD_CLOCK_AHEAD_S": "20"}
     with Job(contender, "2:2", apart=True) as job:
         agents = [job.start(TWO, environ=ahead)]
-        job.wait(lambda: agents[0].attempted_at > agents[0].began, START_LIMIT_S)
+        job.attempted(agents[0])
         agents.append(job.start(ONE))
-        if not job.wait(lambda: job.together(*agents), LIMIT_S, unless=job.any_ended):
-            return job.failed(LIMIT_S)
+        if not job.wait(lambda: job.together(*agents), job.limit_s, unless=job.any_ended):
+            return job.failed()
         mark = job.now()
         moved = job.wait(lambda: any(job.of(a, "entered", mark) for a in agents), STEADY_S)
         done = job.finish(*agents)
         if not done:
-            return job.failed(LIMIT_S)
+            return job.failed()
         return Outcome(not moved, "broken" if moved else "steady", job.fate())
 
 
@@ -37,6 +37,6 @@ def no_name(contender: Contender) -> Outcome:
         # Spelled so that it is not seen at once to be this machine's own address.
         job.place.endpoint = job.place.endpoint.replace("127.0.0.1", "127.1")
         agent = job.start(ONE, environ=nameless, conf={"is_host": None})
-        if not job.wait(lambda: job.together(agent), LIMIT_S, unless=job.any_ended):
-            return job.failed(LIMIT_S)
+        if not job.wait(lambda: job.together(agent), job.limit_s, unless=job.any_ended):
+            return job.failed()
         return Outcome(job.finish(agent), "trains", job.fate())

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 
 from benchmarks.scoreboard.agent import Agent
 from benchmarks.scoreboard.contenders import Contender
-from benchmarks.scoreboard.job import Job
+from benchmarks.scoreboard.job import START_LIMIT_S, Job
 from benchmarks.scoreboard.outcome import Outcome
 
-START_LIMIT_S = 60.0
-LIMIT_S = 30.0
 ONE, TWO, THREE = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 
 
@@ -18,7 +16,7 @@ def started(job: Job, *names: str, conf: Mapping[str, object] | None = None) -> 
     """Start agents and have them train together; the first one hosts the store if an agent does."""
     agents = [job.start(names[0], conf=conf)]
     if job.place.in_agent:
-        job.wait(lambda: agents[0].attempted_at > agents[0].began, START_LIMIT_S)
+        job.attempted(agents[0])
     agents += [job.start(name, conf=conf) for name in names[1:]]
     if not job.wait(lambda: job.together(*agents), START_LIMIT_S, unless=job.any_ended):
         raise RuntimeError(f"the job does not start: {job.fate()}")
@@ -27,8 +25,8 @@ def started(job: Job, *names: str, conf: Mapping[str, object] | None = None) -> 
 
 def went_on(job: Job, agents: list[Agent], mark: int, began: float) -> Outcome:
     """The outcome when these agents are to train together again, and then to finish."""
-    if not job.wait(lambda: job.together(*agents, since=mark), LIMIT_S, unless=job.all_ended):
-        return job.failed(LIMIT_S)
+    if not job.wait(lambda: job.together(*agents, since=mark), job.limit_s, unless=job.all_ended):
+        return job.failed()
     took_s = max(e.at for e in map(job.entered, agents) if e) - began
     return Outcome(job.finish(*agents), f"{took_s:.1f} s", job.fate())
 
@@ -39,7 +37,7 @@ def grow(contender: Contender, first: str, second: str) -> Outcome:
         soon = {"last_call_timeout": 1}
         (a,) = started(job, first, conf=soon)
         b = job.start(second, conf=soon)
-        job.wait(lambda: b.attempted_at > b.began, START_LIMIT_S)
+        job.attempted(b)
         return went_on(job, [a, b], 0, b.attempted_at)
 
 
@@ -89,7 +87,7 @@ def late_joiner(contender: Contender) -> Outcome:
         a, b = started(job, ONE, TWO)
         mark, at = job.now(), job.clock()
         late = job.start(THREE, conf={"join_timeout": 3})
-        job.wait(lambda: job.ended(late), LIMIT_S)
+        job.wait(lambda: job.ended(late), job.limit_s)
         seen = went_on(job, [a, b], mark, at)
         return Outcome(
             seen.ok and late.code == 1, "goes on" if seen.ok else seen.figure, seen.words
@@ -101,7 +99,7 @@ def spare_not_needed(contender: Contender) -> Outcome:
     with Job(contender, "2:2", apart=True) as job:
         a, b = started(job, ONE, TWO)
         spare = job.start(THREE)
-        job.wait(lambda: spare.attempted_at > spare.began, START_LIMIT_S)
+        job.attempted(spare)
         job.wait(job.any_ended, 3)  # torch says nowhere that it has taken note of a spare
         done = job.finish(a, b, spare)
         return Outcome(done, f"exit {spare.code}", job.fate())
@@ -112,11 +110,11 @@ def other_bounds(contender: Contender) -> Outcome:
     with Job(contender, "2:2", apart=True) as job:
         job.start(ONE, conf={"join_timeout": 15})
         second = job.start(TWO, "--nnodes=3:4", conf={"join_timeout": 15})
-        job.wait(lambda: second.attempted_at > second.began, START_LIMIT_S)
-        job.wait(job.any_ended, LIMIT_S)
+        job.attempted(second)
+        job.wait(job.any_ended, job.limit_s)
         refused = [agent for agent in job.agents.values() if agent.code]
         told = [a for a in refused if "2:2" in a.last_error() and "3:4" in a.last_error()]
         if not refused:
-            return job.failed(LIMIT_S)
+            return job.failed()
         took_s = (told or refused)[0].waited_s
         return Outcome(bool(told), f"{took_s:.1f} s", job.fate())

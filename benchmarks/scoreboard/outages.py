@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from benchmarks.scoreboard.contenders import Contender
 from benchmarks.scoreboard.job import Job
-from benchmarks.scoreboard.membership import (
-    LIMIT_S,
-    ONE,
-    START_LIMIT_S,
-    THREE,
-    TWO,
-    started,
-    went_on,
-)
+from benchmarks.scoreboard.membership import ONE, THREE, TWO, started, went_on
 from benchmarks.scoreboard.outcome import Outcome
 
 FINISHED = "worker group successfully finished"
@@ -34,7 +26,7 @@ def store_lost(contender: Contender) -> Outcome:
         agents = (host, *others)
         kept = job.wait(
             lambda: all(job.of(agent, "step", mark) for agent in agents),
-            LIMIT_S,
+            job.limit_s,
             unless=job.any_ended,
         )
         moved = any(job.of(agent, "entered", mark) for agent in agents)
@@ -66,7 +58,7 @@ def id_used_again(contender: Contender) -> Outcome:
             old.kill(agent)
         with Job(contender, "2:2", run_id=old.run_id, place=old.place) as new:
             agents = [new.start(THREE), new.start("127.0.0.4")]
-            new.wait(lambda: all(a.attempted_at > a.began for a in agents), START_LIMIT_S)
+            new.attempted(*agents)
             seen = went_on(new, agents, 0, max(agent.attempted_at for agent in agents))
             everlasting = new.place.everlasting(new.run_id)
             words = f"{everlasting} keys without a lease; {seen.words}"

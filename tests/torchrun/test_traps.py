@@ -12,7 +12,9 @@ pytest.importorskip("torch", reason="the training environment is not installed")
 
 from elasticjob_operator.pods import UNLIMITED_RESTARTS
 
-LIMIT_S = 60
+pytestmark = pytest.mark.timeout(300)
+
+LIMIT_S = 100  # a safety net: torch is imported several times on the way
 DOOMED = (str(Path(__file__).parent / "doomed_agent.py"),)
 FINISHED = "worker group successfully finished"
 
