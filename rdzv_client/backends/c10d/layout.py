@@ -4,28 +4,30 @@ A TCPStore is a dictionary with counters. It has no lists, no leases and no watc
 key that is not there blocks. So the run keeps a catalog of the names of its documents, members
 show life by counters, and whoever waits does so for a key that somebody will set:
 
-======================  ==========================================================================
-key (under the run's)   content
-======================  ==========================================================================
-``round``               term, leader and round record in one (:class:`.lead.Lead`), so that one
-                        compare-and-set is both of the leader's fences
-``numbers``             counter: each registration takes the next number, so numbers tell age
-``members/<number>``    the member's record; empty when it is out
-``left/<member>``       how it left
-``op/...``              what the operator writes
-``ranks/<term>/<id>``   a place in the round, under the term of the leader who wrote it, so that a
-                        deposed leader cannot touch it; 0: brought back by the members
-``rolls/<term>``        the ids that have one
-``catalog``             the names of all members, left and operator's documents; appended to
-``bell``, ``bells/<n>``  the number of the leader's doorbell, and the names of what has changed
-``beats/<number>``      counter: the member's signs of life
-``wakes/<number>``      set to have the member look again
-``slots/<slot>``        the number of the member that holds the slot
-======================  ==========================================================================
+===========================  =====================================================================
+key (under the run's)        content
+===========================  =====================================================================
+``round``                    term, leader and round record in one (:class:`.lead.Lead`), so that one
+                             compare-and-set is both of the leader's fences
+``numbers``                  counter: each registration takes the next number, so numbers tell age
+``members/<number>``         the member's record; empty when it is out
+``left/<member>``            how it left
+``op/...``                   what the operator writes
+``ranks/<term>/<id>``        a place in the round, under the term of the leader who wrote it, so that
+                             a deposed one cannot touch it; 0: brought back by the members
+``rolls/<term>``             the ids that have one
+``catalog``                  the names of all members, left and operator's documents; appended to
+``bell``, ``bells/<n>``      the number of the leader's doorbell, and the names of what has changed
+``/rdzv/<digest>/<number>``  counter: the member's signs of life, under a short key of its own
+``wakes/<number>``           set to have the member look again
+``slots/<slot>``             the number of the member that holds the slot
+===========================  =====================================================================
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -96,7 +98,12 @@ class Layout:
         return self.of(f"rolls/{term}")
 
     def beat(self, number: int) -> str:
-        return self.of(f"beats/{number}")
+        return f"{self._beats}{number}"
+
+    @functools.cached_property
+    def _beats(self) -> str:
+        """Short, whatever the run's id: an idle run's traffic is little else than these keys."""
+        return f"/rdzv/{hashlib.sha256(self.keys.prefix.encode()).hexdigest()[:16]}/"
 
     def wake(self, number: int) -> str:
         return self.of(f"wakes/{number}")
