@@ -10,9 +10,10 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from tests import debian_etcd
 
@@ -25,14 +26,14 @@ class Step:
     """One command; ``tests`` says that pytest runs these folders.
 
     ``debians_etcd``: the tests run on the etcd that Debian ships in place of ours.
-    ``schedules``: so many storms of faults are simulated.
+    ``variables``: what else the tests read from the environment.
     """
 
     name: str
     command: tuple[str, ...] = ()
     tests: tuple[str, ...] = ()
     debians_etcd: bool = False
-    schedules: int | None = None
+    variables: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass
@@ -54,7 +55,18 @@ GROUPS: dict[str, tuple[Step, ...]] = {
         Step("import contracts", ("lint-imports",)),
     ),
     "fast": (Step("unit", tests=("unit", "protocol", "simulation")),),
-    "storms": (Step("storms", tests=("simulation/test_faults.py",), schedules=10_000),),
+    "storms": (
+        Step(
+            "storms of faults",
+            tests=("simulation/test_faults.py",),
+            variables={"SCHEDULES": "10000"},
+        ),
+        Step(
+            "untrusted documents",
+            tests=("unit/rdzv_client/test_untrusted.py",),
+            variables={"EXAMPLES": "1000"},
+        ),
+    ),
     "servers": (
         Step("chart", tests=("chart",)),
         Step("contract", tests=("contract",)),
@@ -88,8 +100,7 @@ def run(step: Step) -> Outcome:
         if not debian_etcd.is_available():
             return Outcome(step, True, 0.0, skipped=[f"{step.name}: no Debian packages here"])
         environ["ELASTICJOB_ETCD"] = str(debian_etcd.fetch())
-    if step.schedules:
-        environ["SCHEDULES"] = str(step.schedules)
+    environ |= step.variables
     command = _command(step, report)
     status = subprocess.run(command, cwd=ROOT, env=environ, check=False).returncode
     outcome = Outcome(step, status == 0, time.monotonic() - began)

@@ -5,6 +5,7 @@ Most of it is made from documents that are valid, so that it gets past the first
 
 import json
 import logging
+import os
 
 import hypothesis.strategies as st
 import pytest
@@ -85,7 +86,8 @@ records = st.builds(
     st.integers(0, 50),
     st.integers(0, 50),
 )
-thorough = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+EXAMPLES = int(os.environ.get("EXAMPLES", "60"))
+thorough = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(autouse=True)
