@@ -13,8 +13,8 @@ key (under the run's)        content
 ``members/<number>``         the member's record; empty when it is out
 ``left/<member>``            how it left
 ``op/...``                   what the operator writes
-``ranks/<term>/<id>``        a place in the round, under the term of the leader who wrote it, so that
-                             a deposed one cannot touch it; 0: brought back by the members
+``ranks/<term>/<id>``        a place in the round, under the term of the leader who wrote it, so
+                             that a deposed one cannot touch it; 0: brought back by members
 ``rolls/<term>``             the ids that have one
 ``catalog``                  the names of all members, left and operator's documents; appended to
 ``bell``, ``bells/<n>``      the number of the leader's doorbell, and the names of what has changed
