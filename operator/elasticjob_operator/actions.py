@@ -65,15 +65,22 @@ class DeletePod:
 
 
 @dataclass(frozen=True)
+class DeleteJob:
+    """Delete the job itself, and with it all that was made for it."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class RemoveStore:
-    """Take down the store that was provisioned for the job; it is over."""
+    """Take down the store that was provisioned for the job; nobody needs it now."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class EmptyStore:
-    """Delete what the job left in a store that is not its own; it is over."""
+    """Delete what the job left in a store that is not its own; nobody needs it now."""
 
 
 Action = (
@@ -84,6 +91,7 @@ Action = (
     | ConfirmGone
     | CreatePod
     | DeletePod
+    | DeleteJob
     | RemoveStore
     | EmptyStore
 )

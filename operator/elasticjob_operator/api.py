@@ -71,9 +71,31 @@ class Rendezvous(Model):
     pods that ended well before that."""
 
 
+class Backoff(Model):
+    """How long the replacement of a pod waits that failed by itself, or that its node refused."""
+
+    initial_seconds: Annotated[int, Field(ge=0, le=3600)] = 1
+    """The wait after the first failure; it doubles with every further one."""
+    max_seconds: Annotated[int, Field(ge=0, le=86_400)] = 30
+    """The longest wait."""
+
+
 class RunPolicy(Model):
     """What happens around the run."""
 
+    suspend: bool = False
+    """Whether the job is to stand still. Its pods are deleted, with their own grace period to save
+    their work, and its own store with them; nothing of that counts as a failure. Set to false
+    again, it goes on with the next round. A job that is created so has no pods until then."""
+    active_deadline_seconds: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    """How long the job may run, from status.startTime, before it is Failed. Being suspended does
+    not count: startTime is set anew when the job is resumed."""
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    """How long the job is kept, with its pods and their logs, after it is Complete or Failed; then
+    it is deleted. Kept for good when left out."""
+    backoff: Backoff = Backoff()
+    """How long the replacement of a pod waits that failed by itself, or that its node refused.
+    Pods that were taken away are replaced at once."""
     clean_pod_policy: Literal["Running", "All", "None"] = "Running"
     """Which pods are deleted when the job is over: those still Running, All of them, or None.
     Deleted pods take their logs with them."""
@@ -229,7 +251,7 @@ class Attempts(Model):
     """How many of them ended and were counted."""
 
 
-Phase = Literal["Pending", "Starting", "Running", "Restarting", "Complete", "Failed"]
+Phase = Literal["Pending", "Starting", "Running", "Restarting", "Suspended", "Complete", "Failed"]
 
 
 class ElasticJobStatus(Model):
@@ -238,7 +260,8 @@ class ElasticJobStatus(Model):
     observed_generation: int = 0
     """The metadata.generation this status speaks of."""
     phase: Phase = "Pending"
-    """Pending, Starting, Running, Restarting, Complete or Failed; a summary of the conditions."""
+    """Pending, Starting, Running, Restarting, Suspended, Complete or Failed; a summary of the
+    conditions."""
     replicas: int = 0
     """Worker pods that exist and have not ended."""
     ready: int = 0
@@ -256,7 +279,7 @@ class ElasticJobStatus(Model):
     attempt: int = 0
     """How often the whole job started over."""
     start_time: str | None = None
-    """When the operator first saw the job."""
+    """When the job was started, or last resumed; unset for one that was suspended ever since."""
     completion_time: str | None = None
     """When the job became Complete or Failed."""
     rendezvous: RendezvousStatus = RendezvousStatus()
@@ -268,7 +291,7 @@ class ElasticJobStatus(Model):
     attempts: Attempts = Attempts()
     """The operator's own book of pods, by index."""
     conditions: tuple[Condition, ...] = ()
-    """RendezvousReady, Ready, Progressing, Complete, Failed."""
+    """RendezvousReady, Ready, Progressing, Suspended, Complete, Failed."""
 
 
 # --- the object --------------------------------------------------------------------------------

@@ -72,6 +72,14 @@ def with_created(book: api.Attempts, index: int, attempt: int) -> api.Attempts:
     return api.Attempts(created=tuple(created), ended=tuple(ended))
 
 
+def with_ended(book: api.Attempts, index: int, attempt: int) -> api.Attempts:
+    """Return the book with this pod's end entered, so that it is never counted."""
+    book = with_created(book, index, attempt)
+    ended = list(book.ended)
+    ended[index] = max(ended[index], attempt + 1)
+    return api.Attempts(created=book.created, ended=tuple(ended))
+
+
 def next_attempt(book: api.Attempts, index: int) -> int:
     """Return the attempt number of the next pod for this index."""
     return book.created[index] if index < len(book.created) else 0

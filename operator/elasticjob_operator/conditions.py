@@ -11,6 +11,7 @@ from elasticjob_operator.timestamps import stamp
 RENDEZVOUS_READY = "RendezvousReady"
 READY = "Ready"
 PROGRESSING = "Progressing"
+SUSPENDED = "Suspended"
 COMPLETE = "Complete"
 FAILED = "Failed"
 

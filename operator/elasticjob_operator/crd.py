@@ -92,6 +92,8 @@ def schema() -> Schema:
     spec["properties"]["nprocPerNode"] = _nproc_per_node(spec["properties"]["nprocPerNode"])
     spec["properties"]["template"] = _template(spec["properties"]["template"]["description"])
     spec["x-kubernetes-validations"] = SPEC_RULES
+    for path, rules in FIELD_RULES.items():
+        _at(spec, path)["x-kubernetes-validations"] = rules
     status = _without_defaults(structural(definitions["ElasticJobStatus"], definitions))
     status["properties"]["conditions"] |= {
         "maxItems": 16,
@@ -130,6 +132,8 @@ def structural(node: Schema, definitions: Schema) -> Schema:
         }
     if "items" in node:
         kept["items"] = structural(node["items"], definitions)
+    if "default" in kept:
+        kept["default"] = _without_nulls(kept["default"])
     if kept.get("type") == "integer":
         kept["format"] = "int64"
     if "description" in kept:
@@ -141,6 +145,20 @@ KEPT = (
     *("type", "description", "default", "enum", "pattern", "required"),
     *("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems"),
 )
+
+
+def _at(node: Schema, path: str) -> Schema:
+    """Return the part of the schema that stands at this path, such as ``policy.rules[]``."""
+    for name in path.replace("[]", ".[]").split("."):
+        node = node["items"] if name == "[]" else node["properties"][name]
+    return node
+
+
+def _without_nulls(value: Any) -> Any:
+    """Leave out of an object's default what has none of its own."""
+    if not isinstance(value, dict):
+        return value
+    return {key: _without_nulls(part) for key, part in value.items() if part is not None}
 
 
 def _without_defaults(node: Schema) -> Schema:
@@ -275,6 +293,18 @@ SPEC_RULES: list[Schema] = [
     _fixed("clientInjection"),
     _fixed("trainingContainer", optional=True),
 ]
+
+FIELD_RULES: dict[str, list[Schema]] = {
+    "runPolicy.backoff": [
+        _rule(
+            "self.initialSeconds <= self.maxSeconds",
+            "initialSeconds must not exceed maxSeconds",
+            ".initialSeconds",
+            "'initialSeconds (%d) must not exceed maxSeconds (%d)'"
+            ".format([self.initialSeconds, self.maxSeconds])",
+        ),
+    ],
+}
 
 _OVER = (
     "has(oldSelf.status) && has(oldSelf.status.conditions) && oldSelf.status.conditions.exists(c,"

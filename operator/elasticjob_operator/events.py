@@ -40,6 +40,7 @@ def events(plan: Plan, outcome: Outcome, new: api.ElasticJobStatus) -> tuple[Eve
         *_removed(plan, outcome),
         *_rounds(plan, new),
         *_blocked(old, new),
+        *_suspended(old, new),
         *_over(old, new),
     )
 
@@ -73,7 +74,7 @@ def manifest(event: Event, job: api.ElasticJob, now: datetime, suffix: str) -> d
 def _store(old: api.ElasticJobStatus, new: api.ElasticJobStatus) -> Iterator[Event]:
     kind = conditions.RENDEZVOUS_READY
     before, now = conditions.find(old.conditions, kind), conditions.find(new.conditions, kind)
-    if now is None or now.reason == "JobOver":
+    if now is None or now.reason in {"JobOver", "JobSuspended"}:
         return
     was, is_ready = before is not None and before.status == "True", now.status == "True"
     if is_ready and not was:
@@ -117,10 +118,19 @@ def _rounds(plan: Plan, new: api.ElasticJobStatus) -> Iterator[Event]:
 def _blocked(old: api.ElasticJobStatus, new: api.ElasticJobStatus) -> Iterator[Event]:
     kind = conditions.PROGRESSING
     before, now = conditions.find(old.conditions, kind), conditions.find(new.conditions, kind)
-    if now is None or now.status == "True" or new.completion_time:
+    if now is None or now.status == "True" or new.completion_time or new.phase == "Suspended":
         return
     if before is None or before.status == "True" or before.reason != now.reason:
         yield Event("Warning", now.reason, now.message)
+
+
+def _suspended(old: api.ElasticJobStatus, new: api.ElasticJobStatus) -> Iterator[Event]:
+    if new.completion_time:
+        return
+    kind = conditions.SUSPENDED
+    was, now = conditions.holds(old.conditions, kind), conditions.find(new.conditions, kind)
+    if now and was != (now.status == "True"):
+        yield Event("Normal", now.reason, now.message)
 
 
 def _over(old: api.ElasticJobStatus, new: api.ElasticJobStatus) -> Iterator[Event]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
@@ -24,6 +25,8 @@ from elasticjob_operator import (
 from elasticjob_operator.plan import RESYNC_S, STORE_AGAIN_S, Plan
 from elasticjob_operator.pod_facts import WorkerPod
 from elasticjob_operator.workqueue import Key
+
+log = logging.getLogger(__name__)
 
 PARALLEL_CREATES: Final = 32
 
@@ -107,7 +110,6 @@ class Executor:
         self, key: Key, job: api.ElasticJob, step: actions.Action, memory: Memory, effects: Effects
     ) -> None:
         namespace = job.metadata.namespace
-        link = self._stores.link(memory.uid)
         match step:
             case actions.Provision(manifests):
                 await self._provision(manifests, memory)
@@ -117,18 +119,31 @@ class Executor:
             case actions.DeletePod(name, uid, reason):
                 await self._cluster.delete("v1", "Pod", namespace, name, uid)
                 effects.deleted.append(report.Deleted(name, reason))
+            case actions.DeleteJob(reason):
+                log.info("%s: deleted: %s", key, reason)
+                await self._cluster.delete(
+                    api.API_VERSION, api.KIND, namespace, job.metadata.name, memory.uid
+                )
             case actions.RemoveStore(name):
+                memory.provisioned = ()
                 await self._cluster.delete("v1", "Service", namespace, name)
                 await self._cluster.delete("apps/v1", "StatefulSet", namespace, name)
-            case actions.WriteSettings(settings) if link:
+            case _:
+                if link := self._stores.link(memory.uid):
+                    await self._write(link, namespace, step)
+
+    async def _write(self, link: rounds.Link, namespace: str, step: actions.Action) -> None:
+        """Do what is to be done in the store itself."""
+        match step:
+            case actions.WriteSettings(settings):
                 await link.write_settings(settings)
-            case actions.MarkGone(uid, reason) if link:
+            case actions.MarkGone(uid, reason):
                 await link.mark_gone(uid, reason)
-            case actions.ConfirmGone(name, uid) if link:
+            case actions.ConfirmGone(name, uid):
                 pod = await self._cluster.get("v1", "Pod", namespace, name)
                 if pod is None or pod["metadata"]["uid"] != uid:
                     await link.mark_gone(uid, f"its pod {endings.VANISHED.message}")
-            case actions.EmptyStore() if link:
+            case actions.EmptyStore():
                 await link.empty()
 
     # --- what a job needs besides its workers ---

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
-from elasticjob_operator import actions, api, book, endings, history, pods, policies, provision
-from elasticjob_operator.observed import FormedRound, Observed
+from elasticjob_operator import (
+    actions,
+    closing,
+    endings,
+    pods,
+    policies,
+    provision,
+    stock,
+)
+from elasticjob_operator.observed import Observed
 from elasticjob_operator.policies import Facts, over, scale
 from elasticjob_operator.settings import Settings
-from elasticjob_operator.timestamps import instant, stamp
 from rdzv_client import wire
-
-CLOSING_GRACE_S = 10.0
-"""How long pods may take to end by themselves when the job is over: their logs stay then."""
 
 STORE_AGAIN_S = 15.0
 """A store that does not answer may have to be made again, and nobody would tell."""
@@ -31,13 +34,25 @@ class Plan:
     actions: tuple[actions.Action, ...] = ()
     after_s: float | None = None
 
+    @property
+    def suspended(self) -> bool:
+        """Whether the job stands still for now."""
+        return self.over is None and self.facts.observed.spec.run_policy.suspend
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is to be done, nor will be by the news of its store."""
+        return (self.over is not None or self.suspended) and not self.actions
+
 
 def plan(observed: Observed, settings: Settings) -> Plan:
     """Decide what to do about a job. The same snapshot always gives the same plan."""
-    facts = take_stock(observed)
+    facts = stock.take(observed)
     end = policies.first(over.CHECKS, facts)
     if end:
-        return Plan(facts, end, *_wind_up(facts, end))
+        return Plan(facts, end, *closing.wind_up(observed, end))
+    if observed.spec.run_policy.suspend:
+        return Plan(facts, None, closing.park(observed))
     scaled = scale.scale(facts)
     steps: list[actions.Action] = [
         actions.Provision(provision.manifests(observed.job, settings)),
@@ -50,86 +65,13 @@ def plan(observed: Observed, settings: Settings) -> Plan:
     return Plan(facts, None, tuple(steps), _look_again_s(observed, scaled))
 
 
-# --- taking stock ------------------------------------------------------------------------------
-
-
-def take_stock(observed: Observed) -> Facts:
-    """Bring the books up to date: rounds, ended pods, restarts, the last failure."""
-    is_over = over.was_over(Facts(observed)) is not None
-    attempts, all_ended = book.settle(observed)
-    # A job that is over, or scaled in, takes down its pods itself: nothing is lost by that.
-    ended = () if is_over else tuple(entry for entry in all_ended if entry.wanted)
-    failed_rounds = () if is_over else tuple(history.failed_rounds(observed))
-    return Facts(
-        observed=observed,
-        rendezvous=history.record(observed),
-        attempts=attempts,
-        restarts=_restarts(observed.status.restarts, ended, failed_rounds),
-        last_failure=_last_failure(observed, ended, failed_rounds),
-        ended=ended,
-        formed=tuple(history.unrecorded(observed)),
-    )
-
-
-def _restarts(
-    before: api.Restarts, ended: Iterable[book.Ended], failed_rounds: Sized
-) -> api.Restarts:
-    accounts = [entry.ending.account for entry in ended]
-    worker = before.worker + len(failed_rounds)
-    pod = before.pod + accounts.count("own")
-    return api.Restarts(
-        worker=worker,
-        pod=pod,
-        infrastructure=before.infrastructure + accounts.count("infrastructure"),
-        counted=worker + pod,
-    )
-
-
-def _last_failure(
-    observed: Observed, ended: Iterable[book.Ended], failed_rounds: Sequence[FormedRound]
-) -> api.Failure | None:
-    at = stamp(observed.now)
-    own = [entry for entry in ended if entry.ending.account == "own"]
-    if own:
-        last = own[-1]
-        return api.Failure(
-            pod=last.name,
-            rank=_rank(observed, last.name),
-            exit_code=last.ending.exit_code,
-            reason=last.ending.reason,
-            message=f"pod {last.name} {last.ending.message}",
-            at=at,
-        )
-    if failed_rounds:
-        return _worker_failure(observed, failed_rounds[-1], at)
-    return observed.status.last_failure
-
-
-def _worker_failure(observed: Observed, formed: FormedRound, at: str) -> api.Failure:
-    """A worker failed in a pod that lived on, and its agent started it again."""
-    reason, restarted = formed.record.reason, history.restarted(formed)
-    said = [words for pod in restarted if (words := observed.last_words.get(pod))]
-    pod = restarted[0] if restarted else ""
-    return api.Failure(
-        pod=pod,
-        rank=_rank(observed, pod),
-        reason="WorkerFailed",
-        message=": ".join((reason, *said[:1])),
-        at=at,
-    )
-
-
-def _rank(observed: Observed, pod: str) -> int | None:
-    members = observed.status.rendezvous.members
-    return next((member.rank for member in members if member.pod == pod), None)
-
-
 # --- a job that goes on ------------------------------------------------------------------------
 
 
 def _look_again_s(observed: Observed, scaled: scale.Scale) -> float:
     unasked_s = RESYNC_S if observed.store.reachable else STORE_AGAIN_S
-    return unasked_s if scaled.after_s is None else min(unasked_s, scaled.after_s)
+    delays = (unasked_s, scaled.after_s, over.deadline_s(observed))
+    return min(delay_s for delay_s in delays if delay_s is not None)
 
 
 def _create(facts: Facts, wanted: scale.Wanted, settings: Settings) -> actions.CreatePod:
@@ -170,50 +112,3 @@ def _gone(facts: Facts) -> Iterator[actions.Action]:
             yield actions.MarkGone(uid, f"its pod {endings.classify(pod).message}")
         else:
             yield actions.ConfirmGone(name, uid)
-
-
-# --- a job that is over ------------------------------------------------------------------------
-
-
-def _wind_up(facts: Facts, end: over.Over) -> tuple[tuple[actions.Action, ...], float | None]:
-    """Close the run, let the pods end by themselves for a moment, then clean up."""
-    observed = facts.observed
-    unended = [pod for pod in observed.pods if not pod.ended]
-    occupied = [pod for pod in observed.pods if pod.occupied]
-    steps: list[actions.Action] = []
-    if unended:
-        steps.append(actions.FollowStore())
-        steps += _close(observed, f"the job is {end.condition}: {end.message}")
-    wait_s = _closing_s(observed)
-    policy = observed.spec.run_policy.clean_pod_policy
-    doomed = {"None": [], "Running": occupied, "All": list(observed.pods)}[policy]
-    doomed = [pod for pod in doomed if not pod.deleting]
-    if wait_s <= 0:
-        why = f"the job is {end.condition}"
-        steps += [actions.DeletePod(pod.name, pod.uid, why) for pod in doomed]
-    if not unended:
-        steps += _dismantle(observed)
-    return tuple(steps), wait_s if doomed and wait_s > 0 else None
-
-
-def _closing_s(observed: Observed) -> float:
-    ended_at = instant(observed.status.completion_time) or observed.now
-    due = ended_at + timedelta(seconds=CLOSING_GRACE_S)
-    return (due - observed.now).total_seconds()
-
-
-def _close(observed: Observed, reason: str) -> Iterator[actions.Action]:
-    store, spec = observed.store, observed.spec
-    if not store.reachable or (store.settings and store.settings.closed is not None):
-        return
-    told = store.settings or wire.Settings(0, spec.min_replicas, spec.max_replicas)
-    closed = replace(told, seq=told.seq + 1, expected_nodes=0, closed=reason)
-    yield actions.WriteSettings(closed)
-
-
-def _dismantle(observed: Observed) -> Iterator[actions.Action]:
-    if provision.has_own_store(observed.job):
-        if observed.store_pod:
-            yield actions.RemoveStore(provision.store_name(observed.job))
-    elif observed.store.settings:
-        yield actions.EmptyStore()

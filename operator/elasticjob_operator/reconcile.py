@@ -102,7 +102,7 @@ class Reconciler:
             decided, again = await self._plan_and_apply(key, body, memory)
             effects = effects.and_then(again)
         await self._tell(decided, effects.outcome, memory)
-        if decided.over and not decided.actions and decided.after_s is None:
+        if decided.at_rest:
             self._stores.unfollow(memory.uid)
         if effects.problem or effects.refusal:
             raise Retry(effects.problem or effects.refusal)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from elasticjob_operator import api, book, conditions, history, labels, policies
 from elasticjob_operator.plan import Plan
-from elasticjob_operator.policies import Facts, over, waiting
+from elasticjob_operator.policies import Facts, over, suspension, waiting
 from elasticjob_operator.policies.waiting import Waiting
 from elasticjob_operator.timestamps import stamp
 
@@ -43,28 +43,39 @@ class Outcome:
 def status(plan: Plan, outcome: Outcome) -> api.ElasticJobStatus:
     """Return the job's new status."""
     facts, observed = plan.facts, plan.facts.observed
-    attempts = facts.attempts
-    for pod in outcome.created:
-        attempts = book.with_created(attempts, pod.index, pod.attempt)
     now, told = stamp(observed.now), observed.status
+    started_at = suspension.started_at(observed)
     return told.model_copy(
         update={
             **_counts(plan, len(outcome.created)),
             "observed_generation": observed.job.metadata.generation,
-            "phase": phase(facts, plan.over),
+            "phase": phase(plan),
             "selector": labels.selector(observed.job.metadata.name, labels.WORKER),
-            "start_time": told.start_time or now,
+            "start_time": started_at and stamp(started_at),
             "completion_time": (told.completion_time or now) if plan.over else None,
             "rendezvous": _rendezvous(plan),
             "restarts": facts.restarts,
             "last_failure": facts.last_failure,
-            "attempts": attempts,
+            "attempts": _attempts(plan, outcome),
             "conditions": _conditions(plan, outcome),
         }
     )
 
 
-def phase(facts: Facts, end: over.Over | None) -> api.Phase:
+def _attempts(plan: Plan, outcome: Outcome) -> api.Attempts:
+    attempts = plan.facts.attempts
+    for made in outcome.created:
+        attempts = book.with_created(attempts, made.index, made.attempt)
+    pods = {pod.name: pod for pod in plan.facts.observed.pods}
+    for deleted in outcome.deleted:
+        pod = pods.get(deleted.name)
+        if pod and not pod.ended:
+            # Whose end the operator brought about is nobody's failure.
+            attempts = book.with_ended(attempts, pod.index, pod.attempt)
+    return attempts
+
+
+def phase(plan: Plan) -> api.Phase:
     """Return the job's phase; the conditions say the same with reasons.
 
     ==========  ================================================================
@@ -72,13 +83,16 @@ def phase(facts: Facts, end: over.Over | None) -> api.Phase:
     Starting    training containers run; the first round is being formed
     Running     a round stands, or its workers have finished and are ending
     Restarting  there was a round, and the next one is being formed
+    Suspended   runPolicy.suspend is set; pods are ending, or have
     Complete    the workers of the last round ended with success
     Failed      training failed too often, or can never start
     ==========  ================================================================
     """
-    if end:
-        return end.condition
-    told = facts.rendezvous
+    if plan.over:
+        return plan.over.condition
+    if plan.suspended:
+        return "Suspended"
+    facts, told = plan.facts, plan.facts.rendezvous
     if told.round and told.state in GOES_ON:
         return "Running"
     if told.round:
@@ -87,9 +101,13 @@ def phase(facts: Facts, end: over.Over | None) -> api.Phase:
 
 
 def _rendezvous(plan: Plan) -> api.RendezvousStatus:
-    """What is told of a job that is over does not depend on whether its store is still there."""
+    """What is told of a job at rest does not depend on whether its store is still there."""
     told = plan.facts.rendezvous
-    return told.model_copy(update={"state": "Closed", "waiting": 0}) if plan.over else told
+    if plan.over:
+        return told.model_copy(update={"state": "Closed", "waiting": 0})
+    if plan.suspended:
+        return told.model_copy(update={"state": "Waiting", "waiting": 0})
+    return told
 
 
 def _counts(plan: Plan, created: int) -> dict[str, object]:
@@ -97,7 +115,7 @@ def _counts(plan: Plan, created: int) -> dict[str, object]:
     pods, told = facts.observed.pods, facts.rendezvous
     live = {pod.name for pod in pods if not pod.ended and not pod.deleting}
     missing = history.last_members(facts.observed.store, told) - live
-    goes_on = told.state in GOES_ON and not plan.over
+    goes_on = told.state in GOES_ON and not plan.over and not plan.suspended
     ready = told.workers - len(missing) if goes_on else 0
     return {
         "replicas": len(live) + created,
@@ -113,10 +131,15 @@ def _counts(plan: Plan, created: int) -> dict[str, object]:
 
 Words = tuple[bool | None, str, str]
 
+_NOT_OVER: dict[str, Words] = {
+    conditions.COMPLETE: (False, "NotOver", "the job is not over"),
+    conditions.FAILED: (False, "NotOver", "the job is not over"),
+}
+
 
 def _conditions(plan: Plan, outcome: Outcome) -> tuple[api.Condition, ...]:
     observed = plan.facts.observed
-    table = _over(plan.over) if plan.over else _going_on(plan.facts, _waits_for(plan, outcome))
+    table = _table(plan, outcome)
     new = [
         conditions.make(
             kind,
@@ -129,6 +152,14 @@ def _conditions(plan: Plan, outcome: Outcome) -> tuple[api.Condition, ...]:
         for kind, (status, reason, message) in table.items()
     ]
     return conditions.merge(observed.status.conditions, new)
+
+
+def _table(plan: Plan, outcome: Outcome) -> dict[str, Words]:
+    if plan.over:
+        return _over(plan.over)
+    if plan.suspended:
+        return _suspended(plan.facts, outcome)
+    return _going_on(plan.facts, _waits_for(plan, outcome))
 
 
 def _waits_for(plan: Plan, outcome: Outcome) -> Waiting:
@@ -145,8 +176,22 @@ def _over(end: over.Over) -> dict[str, Words]:
         conditions.RENDEZVOUS_READY: (False, "JobOver", "the run is closed"),
         conditions.READY: (False, end.reason, end.message),
         conditions.PROGRESSING: (False, end.reason, end.message),
+        conditions.SUSPENDED: (False, end.reason, end.message),
         conditions.COMPLETE: (complete, end.reason, end.message),
         conditions.FAILED: (not complete, end.reason, end.message),
+    }
+
+
+def _suspended(facts: Facts, outcome: Outcome) -> dict[str, Words]:
+    count = sum(pod.occupied for pod in facts.observed.pods)
+    words = f"{count} pod{'' if count == 1 else 's'} still ending" if count else "no pod is left"
+    waits = (False, "JobSuspended", outcome.refusal or f"the job is suspended; {words}")
+    return {
+        conditions.RENDEZVOUS_READY: waits,
+        conditions.READY: waits,
+        conditions.PROGRESSING: waits,
+        conditions.SUSPENDED: (True, *waits[1:]),
+        **_NOT_OVER,
     }
 
 
@@ -155,9 +200,16 @@ def _going_on(facts: Facts, waits: Waiting) -> dict[str, Words]:
         conditions.RENDEZVOUS_READY: _store_words(facts),
         conditions.READY: _round_words(facts, waits),
         conditions.PROGRESSING: (not waits.blocked, waits.reason, waits.message),
-        conditions.COMPLETE: (False, "NotOver", "the job goes on"),
-        conditions.FAILED: (False, "NotOver", "the job goes on"),
+        conditions.SUSPENDED: _resumed(facts),
+        **_NOT_OVER,
     }
+
+
+def _resumed(facts: Facts) -> Words:
+    before = conditions.find(facts.observed.status.conditions, conditions.SUSPENDED)
+    if before and before.reason in {"JobSuspended", "JobResumed"}:
+        return False, "JobResumed", "the job was suspended, and goes on"
+    return False, "NotSuspended", "the job is not suspended"
 
 
 def _store_words(facts: Facts) -> Words:

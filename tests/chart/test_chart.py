@@ -118,7 +118,7 @@ def rules(kind, documents):
 
 def test_the_operators_rights_are_those_it_uses():
     assert rules("ClusterRole", render()) == {
-        "elasticjobs": {"get", "list", "watch"},
+        "elasticjobs": {"get", "list", "watch", "delete"},
         "elasticjobs/status": {"patch"},
         "pods": {"get", "list", "watch", "create", "delete"},
         "pods/log": {"get"},

@@ -67,6 +67,18 @@ def template(*containers, **spec):
         ),
         ({"nprocPerNode": 0}, "spec.nprocPerNode: Invalid value: 0: must be a number from 1"),
         (
+            {"runPolicy": {"backoff": {"initialSeconds": 60}}},
+            (
+                "spec.runPolicy.backoff.initialSeconds: Invalid value: initialSeconds (60) must not"
+                " exceed maxSeconds (30)"
+            ),
+        ),
+        (
+            {"runPolicy": {"activeDeadlineSeconds": 0}},
+            "spec.runPolicy.activeDeadlineSeconds: Invalid value: 0",
+        ),
+        ({"runPolicy": {"suspended": True}}, 'unknown field "spec.runPolicy.suspended"'),
+        (
             {"rendezvous": {"etcd": {"endpoints": ["etcd:2379"]}}},
             "spec.rendezvous.etcd.endpoints[0]: Invalid value",
         ),

@@ -32,7 +32,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "elasticjob.rules" -}}
 - apiGroups: [rdzv.dev]
   resources: [elasticjobs]
-  verbs: [get, list, watch]
+  # Delete: runPolicy.ttlSecondsAfterFinished.
+  verbs: [get, list, watch, delete]
 - apiGroups: [rdzv.dev]
   resources: [elasticjobs/status]
   verbs: [patch]

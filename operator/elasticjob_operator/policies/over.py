@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from elasticjob_operator import conditions, endings, history
-from elasticjob_operator.policies import Facts
+from elasticjob_operator.observed import Observed
+from elasticjob_operator.policies import Facts, suspension
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,9 @@ def round_succeeded(facts: Facts) -> Over | None:
     if not members or len(members) < told.workers:
         return None
     observed = facts.observed
-    done = {pod.name for pod in observed.pods if pod.succeeded}
+    # What is told to stop may well end with success before its work is done.
+    told_to_stop = suspension.is_wanted(observed)
+    done = {p.name for p in observed.pods if p.succeeded and not (told_to_stop and p.deleting)}
     done |= {left.name for left in observed.store.left if left.cause == "finished"}
     if not members <= done:
         return None
@@ -69,6 +72,25 @@ def too_many_restarts(facts: Facts) -> Over | None:
     return Over("Failed", "MaxRestartsExceeded", message[: endings.MESSAGE_CHARS])
 
 
+def deadline_exceeded(facts: Facts) -> Over | None:
+    """The job has run for as long as it may."""
+    left_s = deadline_s(facts.observed)
+    if left_s is None or left_s > 0:
+        return None
+    allowed_s = facts.observed.spec.run_policy.active_deadline_seconds
+    words = f"the job was not over after {allowed_s} s, its runPolicy.activeDeadlineSeconds"
+    return Over("Failed", "DeadlineExceeded", words)
+
+
+def deadline_s(observed: Observed) -> float | None:
+    """Return how long the job may still run; None without a limit, or while it is suspended."""
+    allowed_s = observed.spec.run_policy.active_deadline_seconds
+    started_at = suspension.started_at(observed)
+    if allowed_s is None or started_at is None or suspension.is_wanted(observed):
+        return None
+    return allowed_s - (observed.now - started_at).total_seconds()
+
+
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
@@ -82,4 +104,5 @@ CHECKS: tuple[Callable[[Facts], Over | None], ...] = (
     round_succeeded,
     never_started,
     too_many_restarts,
+    deadline_exceeded,
 )

@@ -12,8 +12,6 @@ from elasticjob_operator.observed import Observed
 from elasticjob_operator.pod_facts import WorkerPod, by_age
 from elasticjob_operator.policies import Facts
 
-FAILED_DELAY_MAX_S = 30.0
-REFUSED_DELAY_MAX_S = 60.0
 SIDECAR_GRACE_S = 30.0
 """How long the containers beside a training that failed may take to end by themselves."""
 OUTLIVED = "its training failed, and its other containers still run"
@@ -75,13 +73,14 @@ def backoff_s(last: WorkerPod, restarts: api.Restarts, observed: Observed) -> fl
     What the infrastructure took is replaced at once. A pod that failed by itself, or that its node
     refused to run, would do so again and again.
     """
-    ending = endings.classify(last)
-    if ending.account == "own":
-        delay_s = backoff.delay_s(1.0, max(restarts.pod, 1), FAILED_DELAY_MAX_S)
+    if endings.classify(last).account == "own":
+        failures = max(restarts.pod, 1)
     elif last.ended and not last.deleting and last.training.started_at is None:
-        delay_s = backoff.delay_s(1.0, last.attempt + 1, REFUSED_DELAY_MAX_S)
+        failures = last.attempt + 1
     else:
         return 0.0
+    policy = observed.spec.run_policy.backoff
+    delay_s = backoff.delay_s(policy.initial_seconds, failures, policy.max_seconds)
     due = last.ended_at + timedelta(seconds=delay_s)
     return max(0.0, (due - observed.now).total_seconds())
 

@@ -3,42 +3,10 @@
 import builders
 import pytest
 from builders import a_job, a_pod, a_round, deleting, ended, outlived, pending, seen, settings
+from decisions import created, deleted, kinds, marked_gone, planned, told, written
 
-from elasticjob_operator import actions, api, plan, report
+from elasticjob_operator import actions, api, closing, plan
 from elasticjob_operator.policies import scale
-from elasticjob_operator.settings import Settings
-
-SETTINGS = Settings()
-
-
-def planned(snapshot):
-    return plan.plan(snapshot.observed, SETTINGS)
-
-
-def kinds(snapshot):
-    return [type(step).__name__ for step in planned(snapshot).actions]
-
-
-def created(snapshot):
-    return [s.name for s in planned(snapshot).actions if isinstance(s, actions.CreatePod)]
-
-
-def deleted(snapshot):
-    return [s.name for s in planned(snapshot).actions if isinstance(s, actions.DeletePod)]
-
-
-def written(snapshot):
-    return [s.settings for s in planned(snapshot).actions if isinstance(s, actions.WriteSettings)]
-
-
-def marked_gone(snapshot):
-    return [s.uid for s in planned(snapshot).actions if isinstance(s, actions.MarkGone)]
-
-
-def told(snapshot):
-    """Return the snapshot with the status that follows from it."""
-    return snapshot.told(report.status(planned(snapshot), report.Outcome()))
-
 
 # --- starting ----------------------------------------------------------------------------------
 
@@ -267,8 +235,8 @@ def test_late_pods_are_told_that_the_run_is_closed_and_get_a_moment_to_end():
     now = finished(late=[a_pod(2)])
     assert kinds(now) == ["FollowStore", "WriteSettings"]
     assert written(now)[0].closed.startswith("the job is Complete: all 2 workers")
-    assert planned(now).after_s == plan.CLOSING_GRACE_S
-    assert deleted(told(now).later(plan.CLOSING_GRACE_S)) == ["digits-2-0"]
+    assert planned(now).after_s == closing.CLOSING_GRACE_S
+    assert deleted(told(now).later(closing.CLOSING_GRACE_S)) == ["digits-2-0"]
 
 
 def test_the_store_goes_when_the_last_pod_has_ended_and_then_nothing_is_left_to_do():
@@ -294,14 +262,14 @@ def test_an_external_store_is_emptied():
 )
 def test_which_pods_are_deleted_when_the_job_is_over(policy, gone):
     now = finished(late=[a_pod(2)]).wants(run_policy=api.RunPolicy(clean_pod_policy=policy))
-    assert deleted(told(now).later(plan.CLOSING_GRACE_S)) == gone
+    assert deleted(told(now).later(closing.CLOSING_GRACE_S)) == gone
 
 
 def test_sidecars_do_not_outlive_a_job_that_is_over():
     pods = [outlived(ended(a_pod(0), 0)), ended(a_pod(1), 0)]
     now = seen().pods(*pods).rounds(a_round(3, a_pod(0), a_pod(1)))
-    assert planned(now).after_s == plan.CLOSING_GRACE_S
-    assert deleted(told(now).later(plan.CLOSING_GRACE_S)) == ["digits-0-0"]
+    assert planned(now).after_s == closing.CLOSING_GRACE_S
+    assert deleted(told(now).later(closing.CLOSING_GRACE_S)) == ["digits-0-0"]
 
 
 # --- failing -----------------------------------------------------------------------------------
@@ -365,8 +333,8 @@ def test_the_workers_of_a_failed_job_get_a_moment_to_end_so_that_their_logs_stay
     now = seen(a_job(max_restarts=0)).pods(a_pod(0), ended(a_pod(1), 1))
     assert "Failed" in written(now)[0].closed
     assert deleted(now) == []
-    assert planned(now).after_s == plan.CLOSING_GRACE_S
-    assert deleted(told(now).later(plan.CLOSING_GRACE_S)) == ["digits-0-0"]
+    assert planned(now).after_s == closing.CLOSING_GRACE_S
+    assert deleted(told(now).later(closing.CLOSING_GRACE_S)) == ["digits-0-0"]
 
 
 def test_the_words_of_a_worker_that_failed_in_a_pod_that_lives_on_are_kept():

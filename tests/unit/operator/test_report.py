@@ -105,7 +105,14 @@ def test_every_condition_is_always_there_with_the_generation_it_speaks_of():
     for snapshot in (seen().silent_store(), standing(*BOTH), standing(*FINISHED)):
         status = told(snapshot)
         kinds = [c.type for c in status.conditions]
-        assert kinds == ["RendezvousReady", "Ready", "Progressing", "Complete", "Failed"]
+        assert kinds == [
+            "RendezvousReady",
+            "Ready",
+            "Progressing",
+            "Suspended",
+            "Complete",
+            "Failed",
+        ]
         assert {c.observed_generation for c in status.conditions} == {1}
 
 
