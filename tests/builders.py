@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from elasticjob_operator import api
+from elasticjob_operator.last_words import LastWords
 from elasticjob_operator.observed import FormedRound, Observed, StoreView, run_id
 from elasticjob_operator.pod_facts import Container, StorePod, Trouble, WorkerPod
 from rdzv_client import wire
@@ -201,8 +202,10 @@ class Seen:
     def later(self, seconds: float) -> Seen:
         return Seen(replace(self.observed, now=self.observed.now + timedelta(seconds=seconds)))
 
-    def said(self, last_words: dict[str, str]) -> Seen:
-        return Seen(replace(self.observed, last_words=last_words))
+    def said(self, last_words: dict[str, str], exit_code: int | None = None) -> Seen:
+        """Have workers that failed in pods that live on say this, by pod."""
+        words = {pod: LastWords(line, exit_code) for pod, line in last_words.items()}
+        return Seen(replace(self.observed, last_words=words))
 
     def told(self, status: api.ElasticJobStatus) -> Seen:
         job = self.observed.job.model_copy(update={"status": status})

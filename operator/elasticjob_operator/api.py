@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
+
+from elasticjob_operator.failure_policy import FailurePolicy
+from elasticjob_operator.model import Model
 
 GROUP = "rdzv.dev"
 VERSION = "v1alpha1"
@@ -27,16 +29,6 @@ LISTED_MEMBERS = 256
 LISTED_HISTORY_MEMBERS = 64
 
 Replicas = Annotated[int, Field(ge=1, le=MAX_REPLICAS)]
-
-
-class Model(BaseModel):
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        populate_by_name=True,
-        use_attribute_docstrings=True,
-        extra="ignore",
-        frozen=True,
-    )
 
 
 # --- spec --------------------------------------------------------------------------------------
@@ -116,7 +108,9 @@ class ElasticJobSpec(Model):
     """Processes per worker (torchrun's --nproc-per-node): a number, or `auto`, `gpu` or `cpu`."""
     max_restarts: Annotated[int, Field(ge=0, le=1_000_000)] = 3
     """How often training may fail by itself before the job is Failed. Lost nodes, evictions,
-    deleted pods and containers killed for memory do not count."""
+    deleted pods and containers killed for memory do not count, unless failurePolicy says so."""
+    failure_policy: FailurePolicy = FailurePolicy()
+    """What happens when workers fail."""
     training_container: Annotated[str, Field(max_length=63)] | None = None
     """Name of the container that runs torchrun. Defaults to the template's first container. Only
     this container gets the rendezvous environment, and its exit decides the worker's success."""
@@ -221,8 +215,17 @@ class Restarts(Model):
     """Pods whose training container failed by itself. Counts against maxRestarts."""
     infrastructure: int = 0
     """Pods lost to deletion, eviction, a lost node, a kill or a lack of memory. Never counts."""
+    ignored: int = 0
+    """Failures that a rule of the failurePolicy says to Ignore. Never counts."""
     counted: int = 0
     """What counts against maxRestarts: worker and pod together."""
+    recent: tuple[str, ...] = ()
+    """When those that count against failurePolicy.budget happened, within its window."""
+    rounds_without_progress: int = 0
+    """How many rounds in a row were ended by failures of training itself before they had stood for
+    failurePolicy.progressSeconds."""
+    last_failed_round: int = 0
+    """The last round that a failure of training itself ended."""
 
 
 class Failure(Model):
@@ -233,7 +236,8 @@ class Failure(Model):
     rank: int | None = None
     """The pod's rank in its last round, if it had one."""
     exit_code: int | None = None
-    """Exit code of the training container, if it ended."""
+    """Exit code of the training container, if it ended; else of the worker in it, as far as
+    torchrun's log tells (below 0: the signal that ended it)."""
     reason: str
     """One word for it."""
     message: str

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import zip_longest
 
 from elasticjob_operator import api, endings
@@ -17,12 +18,23 @@ from elasticjob_operator.pod_facts import WorkerPod
 
 @dataclass(frozen=True)
 class Ended:
-    """A pod whose end is counted now; ``wanted`` unless its index was scaled away."""
+    """A pod whose end is counted now.
+
+    Attributes:
+        wanted: Whether its index is; False if it was scaled away.
+        pod: The pod, if it is still there.
+    """
 
     name: str
     index: int
     ending: endings.Ending
     wanted: bool
+    pod: WorkerPod | None = None
+
+    @property
+    def at(self) -> datetime | None:
+        """When its training ended, where that is known."""
+        return self.pod.training.finished_at if self.pod else None
 
 
 def pod_name(job: str, index: int, attempt: int) -> str:
@@ -58,7 +70,8 @@ def settle(observed: Observed) -> tuple[api.Attempts, tuple[Ended, ...]]:
                 break
             name = pod_name(observed.job.metadata.name, index, attempt)
             ending = endings.classify(pod) if pod else endings.VANISHED
-            found.append(Ended(name, index, ending, wanted=index < observed.spec.replicas))
+            wanted = index < observed.spec.replicas
+            found.append(Ended(name, index, ending, wanted, pod))
             ended[index] = attempt + 1
     return api.Attempts(created=tuple(created), ended=tuple(ended)), tuple(found)
 

@@ -287,6 +287,13 @@ SPEC_RULES: list[Schema] = [
         "trainingContainer must name one of template.spec.containers",
         ".trainingContainer",
     ),
+    _rule(
+        "!has(self.failurePolicy.rules) || self.failurePolicy.rules.all(r,"
+        " !has(r.onExitCodes) || !has(r.onExitCodes.containerName) ||"
+        " self.template.spec.containers.exists(c, c.name == r.onExitCodes.containerName))",
+        "onExitCodes.containerName of each rule must name one of template.spec.containers",
+        ".failurePolicy.rules",
+    ),
     _fixed("template"),
     _fixed("nprocPerNode"),
     _fixed("rendezvous"),
@@ -295,6 +302,13 @@ SPEC_RULES: list[Schema] = [
 ]
 
 FIELD_RULES: dict[str, list[Schema]] = {
+    "failurePolicy.rules[]": [
+        _rule(
+            "[has(self.onExitCodes), has(self.onSignals), has(self.onReasons),"
+            " has(self.onPodConditions)].exists_one(given, given)",
+            "exactly one of onExitCodes, onSignals, onReasons and onPodConditions must be given",
+        ),
+    ],
     "runPolicy.backoff": [
         _rule(
             "self.initialSeconds <= self.maxSeconds",

@@ -13,17 +13,21 @@ SIGTERM_CODE: Final = 128 + 15
 MESSAGE_CHARS: Final = 1024
 
 
+Account = Literal["success", "own", "infrastructure", "ignored"]
+
+
 @dataclass(frozen=True)
 class Ending:
     """One pod's end.
 
     Attributes:
-        account: ``success``; ``own`` counts against maxRestarts; ``infrastructure`` never does.
+        account: ``success``; ``own`` counts against maxRestarts; ``infrastructure`` never does,
+            nor does ``ignored``, where the failure policy puts it.
         reason: One word for programs.
         message: A part of a sentence whose subject is the pod.
     """
 
-    account: Literal["success", "own", "infrastructure"]
+    account: Account
     reason: str
     message: str
     exit_code: int | None = None

@@ -90,6 +90,8 @@ def _lost(plan: Plan) -> Iterator[Event]:
             yield Event("Warning", "WorkerFailed", words)
         elif entry.ending.account == "infrastructure":
             yield Event("Warning", "WorkerLost", words)
+        elif entry.ending.account == "ignored":
+            yield Event("Normal", "FailureIgnored", f"{words}; failurePolicy says to ignore it")
 
 
 def _made(outcome: Outcome) -> Iterator[Event]:

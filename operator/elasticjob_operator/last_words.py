@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 LINE_CHARS: Final = 512
@@ -22,6 +23,26 @@ _COMPLAINTS: Final = (
 )
 _LAUNCHERS_OWN: Final = "torch.distributed.elastic.multiprocessing."
 _LAUNCHER_TELLS: Final = re.compile(r".*\bfailed \(exitcode: (?P<code>-?\d+)\)")
+
+
+@dataclass(frozen=True)
+class LastWords:
+    """What a log says of a failure.
+
+    Attributes:
+        line: The line that says what went wrong; empty when there is none.
+        exit_code: Of the worker that failed last, as its launcher saw it; below 0 the signal that
+            ended it.
+    """
+
+    line: str = ""
+    exit_code: int | None = None
+
+
+def read(log: str) -> LastWords:
+    """Return what the end of this log says of a failure."""
+    told = [found for line in log.splitlines() if (found := _LAUNCHER_TELLS.match(line))]
+    return LastWords(find(log), int(told[-1]["code"]) if told else None)
 
 
 def find(log: str) -> str:

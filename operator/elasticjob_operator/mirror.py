@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections import deque
 from collections.abc import Iterable
@@ -38,7 +39,7 @@ class Mirror:
             book.clear()
         # The round comes last: it counts only with its ranks.
         for record in sorted(records, key=lambda record: record.mod_revision):
-            self._put(record, now)
+            self._put(record, now, late=True)
         self.revision = revision
 
     def update(self, events: Iterable[messages.Event], revision: int, now: datetime) -> None:
@@ -77,7 +78,7 @@ class Mirror:
             formed=tuple(self._formed),
         )
 
-    def _put(self, record: messages.KeyValue, now: datetime) -> None:
+    def _put(self, record: messages.KeyValue, now: datetime, *, late: bool = False) -> None:
         try:
             self._take(record.key, record.value)
         except wire.WireError as error:
@@ -86,7 +87,7 @@ class Mirror:
         formed = formed_round(self._round, self._ranks.values(), now, record.mod_revision)
         last = self._formed[-1].record.number if self._formed else 0
         if formed and formed.record.number > last:
-            self._formed.append(formed)
+            self._formed.append(dataclasses.replace(formed, late=late))
 
     def _take(self, key: str, value: bytes) -> None:
         keys = self.keys

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from elasticjob_operator import api
+from elasticjob_operator.last_words import LastWords
 from elasticjob_operator.pod_facts import StorePod, WorkerPod
 from rdzv_client import wire
 
@@ -18,12 +19,18 @@ from rdzv_client import wire
 
 @dataclass(frozen=True)
 class FormedRound:
-    """A round that was seen complete, with who is in it by rank."""
+    """A round that was seen complete, with who is in it by rank.
+
+    Attributes:
+        at: When it was seen.
+        late: Whether it was found out only afterwards, so that ``at`` says nothing about it.
+    """
 
     record: wire.Round
     ranks: tuple[wire.Rank, ...]
     at: datetime
     revision: int
+    late: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class Observed:
     pods: tuple[WorkerPod, ...] = ()
     store_pod: StorePod | None = None
     store: StoreView = field(default_factory=StoreView)
-    last_words: Mapping[str, str] = field(default_factory=dict)
+    last_words: Mapping[str, LastWords] = field(default_factory=dict)
     """What was said by workers that failed in pods that live on, by pod."""
 
     @property

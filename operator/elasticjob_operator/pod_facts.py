@@ -32,6 +32,11 @@ START_TROUBLES = IMAGE_TROUBLES | {
 }
 """The kubelet's words for a container that waits for something that time alone will not bring."""
 
+OF_THE_START = frozenset(
+    {"PodScheduled", "PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready"}
+)
+"""Conditions that every pod has, and that say nothing of its end."""
+
 CANNOT_START = frozenset({"StartError", "ContainerCannotRun"})
 """The words for a container whose command could not even be started."""
 
@@ -60,6 +65,15 @@ class Container:
 
 
 @dataclass(frozen=True)
+class PodCondition:
+    """A condition of a pod that is not about its start."""
+
+    type: str
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class WorkerPod:
     """What the operator keeps of a worker's pod.
 
@@ -69,6 +83,8 @@ class WorkerPod:
         unschedulable: The scheduler's sentence, when it finds no node.
         disruption: Why Kubernetes took the pod away, when it did.
         phase_reason: The kubelet's word for a pod that it ended or refused, such as Evicted.
+        exit_codes: Of all containers that ended, by name.
+        conditions: Those that are not about the pod's start.
     """
 
     name: str
@@ -88,6 +104,8 @@ class WorkerPod:
     disruption: str = ""
     phase_reason: str = ""
     phase_message: str = ""
+    exit_codes: tuple[tuple[str, int], ...] = ()
+    conditions: tuple[PodCondition, ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -164,6 +182,8 @@ def worker_pod(body: Mapping[str, Any]) -> WorkerPod:
         disruption=_disruption(status),
         phase_reason=status.get("reason") or "",
         phase_message=status.get("message") or "",
+        exit_codes=tuple(_exit_codes(status)),
+        conditions=tuple(_conditions(status)),
     )
 
 
@@ -206,6 +226,19 @@ def _container(state: Mapping[str, Any]) -> Container:
 def _containers(status: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield from status.get("initContainerStatuses") or ()
     yield from status.get("containerStatuses") or ()
+
+
+def _exit_codes(status: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    for entry in _containers(status):
+        ended = (entry.get("state") or {}).get("terminated")
+        if ended:
+            yield entry["name"], ended.get("exitCode", 0)
+
+
+def _conditions(status: Mapping[str, Any]) -> Iterator[PodCondition]:
+    for entry in status.get("conditions") or ():
+        if entry["type"] not in OF_THE_START:
+            yield PodCondition(entry["type"], entry.get("status", ""), entry.get("reason") or "")
 
 
 def _trouble(status: Mapping[str, Any]) -> Trouble | None:

@@ -143,12 +143,12 @@ class Reconciler:
         )
         return dataclasses.replace(seen, last_words=await self._last_words(seen))
 
-    async def _last_words(self, seen: Observed) -> dict[str, str]:
+    async def _last_words(self, seen: Observed) -> dict[str, last_words.LastWords]:
         """Ask for the logs of workers that failed in pods that live on: nothing else tells why."""
         failed = history.failed_rounds(seen)[-1:]
         pods = [pod for formed in failed for pod in history.restarted(formed)][:NAMED_FAILURES]
         logs = await asyncio.gather(*(self._log_end(seen.job, pod) for pod in pods))
-        return {pod: last_words.find(log) for pod, log in zip(pods, logs, strict=True)}
+        return {pod: last_words.read(log) for pod, log in zip(pods, logs, strict=True)}
 
     async def _log_end(self, job: api.ElasticJob, pod: str) -> str:
         container = api.training_container(job.spec)

@@ -123,8 +123,12 @@ def _counts(plan: Plan, created: int) -> dict[str, object]:
         "ready_of_wanted": f"{ready}/{facts.observed.spec.replicas}",
         "active": sum(pod.running for pod in pods),
         "succeeded": sum(pod.succeeded for pod in pods),
-        "failed": facts.restarts.pod + facts.restarts.infrastructure,
+        "failed": facts.observed.status.failed + _failed(facts),
     }
+
+
+def _failed(facts: Facts) -> int:
+    return sum(entry.ending.account != "success" for entry in facts.ended)
 
 
 # --- conditions --------------------------------------------------------------------------------

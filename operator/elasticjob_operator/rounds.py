@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -240,7 +241,8 @@ def _decoded(
         placed = [wire.decode(wire.Rank, kv.key, kv.value) for kv in ranks]
     except wire.WireError:
         return None
-    return formed_round(round_, placed, _now(), revision)
+    formed = formed_round(round_, placed, _now(), revision)
+    return formed and dataclasses.replace(formed, late=True)
 
 
 def _now() -> datetime:

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from elasticjob_operator import api, book, history
+from elasticjob_operator import api, book, history, tally
+from elasticjob_operator.last_words import LastWords
 from elasticjob_operator.observed import FormedRound, Observed
-from elasticjob_operator.policies import Facts, over, suspension
+from elasticjob_operator.policies import Facts, failures, over, suspension
 from elasticjob_operator.timestamps import stamp
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """A round that was formed because training failed, with what is known of why."""
+
+    formed: FormedRound
+    pod: str
+    message: str
+    exit_code: int | None
+    verdict: failures.Verdict | None
+
+    @property
+    def ignored(self) -> bool:
+        return self.verdict is not None and self.verdict.rule.action == "Ignore"
 
 
 def take(observed: Observed) -> Facts:
@@ -15,35 +32,61 @@ def take(observed: Observed) -> Facts:
     attempts, all_ended = book.settle(observed)
     # A job that is over, suspended or scaled in takes down its pods itself: nothing is lost.
     counts = not (over.was_over(Facts(observed)) or suspension.is_wanted(observed))
-    ended = tuple(entry for entry in all_ended if entry.wanted and counts)
-    failed_rounds = tuple(history.failed_rounds(observed)) if counts else ()
+    ended = tuple(_judged(observed, entry) for entry in all_ended if entry.wanted and counts)
+    failed = list(_failed_rounds(observed)) if counts else []
+    counted = [one for one in failed if not one.ignored]
+    ignored = [one.formed for one in failed if one.ignored]
     return Facts(
         observed=observed,
         rendezvous=history.record(observed),
         attempts=attempts,
-        restarts=_restarts(observed.status.restarts, ended, failed_rounds),
-        last_failure=_last_failure(observed, ended, failed_rounds),
+        restarts=tally.restarts(observed, ended, [one.formed for one in counted], ignored),
+        last_failure=_last_failure(observed, ended, counted),
         ended=ended,
         formed=tuple(history.unrecorded(observed)),
+        verdict="; ".join([*_verdicts(observed, ended, failed)][:1]),
     )
 
 
-def _restarts(
-    before: api.Restarts, ended: Iterable[book.Ended], failed_rounds: Sized
-) -> api.Restarts:
-    accounts = [entry.ending.account for entry in ended]
-    worker = before.worker + len(failed_rounds)
-    pod = before.pod + accounts.count("own")
-    return api.Restarts(
-        worker=worker,
-        pod=pod,
-        infrastructure=before.infrastructure + accounts.count("infrastructure"),
-        counted=worker + pod,
-    )
+# --- the failure policy ------------------------------------------------------------------------
+
+
+def _judged(observed: Observed, entry: book.Ended) -> book.Ended:
+    return replace(entry, ending=failures.judge(observed.spec, entry.pod, entry.ending))
+
+
+def _failed_rounds(observed: Observed) -> Iterator[_Failed]:
+    failed = history.failed_rounds(observed)
+    for formed in failed:
+        # Only the last one's words are there: logs go on.
+        said = observed.last_words if formed is failed[-1] else {}
+        restarted = history.restarted(formed) or [""]
+        words = {pod: said.get(pod, LastWords()) for pod in restarted}
+        verdict = failures.of_workers(observed.spec, words)
+        pod = verdict.pod if verdict else restarted[0]
+        lines = [words[name].line for name in (pod, *restarted) if words[name].line]
+        message = ": ".join((formed.record.reason, *lines[:1]))
+        yield _Failed(formed, pod, message, words[pod].exit_code, verdict)
+
+
+def _verdicts(
+    observed: Observed, ended: Sequence[book.Ended], failed: Sequence[_Failed]
+) -> Iterator[str]:
+    """Yield why the job is to fail at once, in sentences."""
+    for entry in ended:
+        verdict = failures.of_pod(observed.spec, entry.pod, entry.ending)
+        if verdict and verdict.rule.action == "FailJob":
+            yield f"pod {entry.name} {entry.ending.message}; {verdict.words}"
+    for one in failed:
+        if one.verdict and one.verdict.rule.action == "FailJob":
+            yield f"{one.message}; {one.verdict.words}"
+
+
+# --- the last failure --------------------------------------------------------------------------
 
 
 def _last_failure(
-    observed: Observed, ended: Iterable[book.Ended], failed_rounds: Sequence[FormedRound]
+    observed: Observed, ended: Sequence[book.Ended], failed: Sequence[_Failed]
 ) -> api.Failure | None:
     at = stamp(observed.now)
     own = [entry for entry in ended if entry.ending.account == "own"]
@@ -57,21 +100,19 @@ def _last_failure(
             message=f"pod {last.name} {last.ending.message}",
             at=at,
         )
-    if failed_rounds:
-        return _worker_failure(observed, failed_rounds[-1], at)
+    if failed:
+        return _worker_failure(observed, failed[-1], at)
     return observed.status.last_failure
 
 
-def _worker_failure(observed: Observed, formed: FormedRound, at: str) -> api.Failure:
+def _worker_failure(observed: Observed, failed: _Failed, at: str) -> api.Failure:
     """A worker failed in a pod that lived on, and its agent started it again."""
-    reason, restarted = formed.record.reason, history.restarted(formed)
-    said = [words for pod in restarted if (words := observed.last_words.get(pod))]
-    pod = restarted[0] if restarted else ""
     return api.Failure(
-        pod=pod,
-        rank=_rank(observed, pod),
+        pod=failed.pod,
+        rank=_rank(observed, failed.pod),
+        exit_code=failed.exit_code,
         reason="WorkerFailed",
-        message=": ".join((reason, *said[:1])),
+        message=failed.message,
         at=at,
     )
 

@@ -12,6 +12,10 @@ def template(*containers, **spec):
     return {"spec": {"containers": list(containers), **spec}}
 
 
+def exit_codes(**on):
+    return {"failurePolicy": {"rules": [{"action": "FailJob", "onExitCodes": on}]}}
+
+
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
@@ -72,6 +76,47 @@ def template(*containers, **spec):
                 "spec.runPolicy.backoff.initialSeconds: Invalid value: initialSeconds (60) must not"
                 " exceed maxSeconds (30)"
             ),
+        ),
+        (
+            {"failurePolicy": {"rules": [{"action": "FailJob"}]}},
+            (
+                "spec.failurePolicy.rules[0]: Invalid value: exactly one of onExitCodes, onSignals,"
+                " onReasons and onPodConditions must be given"
+            ),
+        ),
+        (
+            {"failurePolicy": {"rules": [{"action": "Retry", "onReasons": ["Error"]}]}},
+            (
+                'spec.failurePolicy.rules[0].action: Unsupported value: "Retry": supported values:'
+                ' "Ignore", "RestartPod", "FailJob"'
+            ),
+        ),
+        (
+            exit_codes(operator="In", values=[0]),
+            "spec.failurePolicy.rules[0].onExitCodes.values[0]: Invalid value: 0",
+        ),
+        (
+            exit_codes(operator="In", values=[]),
+            "spec.failurePolicy.rules[0].onExitCodes.values: Invalid value: 0",
+        ),
+        (
+            exit_codes(values=[1]),
+            "spec.failurePolicy.rules[0].onExitCodes.operator: Required value",
+        ),
+        (
+            exit_codes(operator="In", values=[1], containerName="other"),
+            (
+                "spec.failurePolicy.rules: Invalid value: onExitCodes.containerName of each rule"
+                " must name one of template.spec.containers"
+            ),
+        ),
+        (
+            {"failurePolicy": {"rules": [{"action": "Ignore", "onReasons": ["out of memory"]}]}},
+            "spec.failurePolicy.rules[0].onReasons[0]: Invalid value",
+        ),
+        (
+            {"failurePolicy": {"budget": {"windowSeconds": 60}}},
+            "spec.failurePolicy.budget.maxRestartsPerWindow: Required value",
         ),
         (
             {"runPolicy": {"activeDeadlineSeconds": 0}},

@@ -27,6 +27,7 @@ class Facts:
         last_failure: The last failure of training itself.
         ended: Pods whose end is counted now.
         formed: Rounds that are new.
+        verdict: Why the failure policy says that the job is to fail, as a sentence; else empty.
     """
 
     observed: Observed
@@ -36,6 +37,7 @@ class Facts:
     last_failure: api.Failure | None = None
     ended: tuple[Ended, ...] = ()
     formed: tuple[FormedRound, ...] = ()
+    verdict: str = ""
 
 
 V = TypeVar("V")

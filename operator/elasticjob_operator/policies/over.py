@@ -58,18 +58,48 @@ def never_started(facts: Facts) -> Over | None:
     return None
 
 
+def rule_fails(facts: Facts) -> Over | None:
+    """A rule of the failure policy says FailJob."""
+    if not facts.verdict:
+        return None
+    return Over("Failed", "FailurePolicy", facts.verdict[-endings.MESSAGE_CHARS :])
+
+
 def too_many_restarts(facts: Facts) -> Over | None:
     """Training failed by itself more often than maxRestarts allows."""
     allowed, restarts = facts.observed.spec.max_restarts, facts.restarts
     if restarts.counted <= allowed:
         return None
-    last = f"; last: {facts.last_failure.message}" if facts.last_failure else ""
     message = (
         f"training failed {_times(restarts.counted)}, maxRestarts is {allowed}"
         f" ({_count(restarts.worker, 'round')} restarted by a worker,"
-        f" {_count(restarts.pod, 'pod')} failed){last}"
+        f" {_count(restarts.pod, 'pod')} failed){_last(facts)}"
     )
     return Over("Failed", "MaxRestartsExceeded", message[: endings.MESSAGE_CHARS])
+
+
+def too_often(facts: Facts) -> Over | None:
+    """Training failed by itself more often within a while than the budget allows."""
+    budget, count = facts.observed.spec.failure_policy.budget, len(facts.restarts.recent)
+    if budget is None or count <= budget.max_restarts_per_window:
+        return None
+    message = (
+        f"training failed {_times(count)} within {budget.window_seconds} s, failurePolicy.budget"
+        f" allows {budget.max_restarts_per_window}{_last(facts)}"
+    )
+    return Over("Failed", "RestartBudgetExceeded", message[: endings.MESSAGE_CHARS])
+
+
+def no_progress(facts: Facts) -> Over | None:
+    """Round after round, training fails before it has got anywhere."""
+    policy, count = facts.observed.spec.failure_policy, facts.restarts.rounds_without_progress
+    if policy.no_progress_rounds is None or count < policy.no_progress_rounds:
+        return None
+    message = (
+        f"{_count(count, 'round')} in a row failed before {policy.progress_seconds} s had passed,"
+        f" failurePolicy.noProgressRounds is {policy.no_progress_rounds}{_last(facts)}"
+    )
+    return Over("Failed", "NoProgress", message[: endings.MESSAGE_CHARS])
 
 
 def deadline_exceeded(facts: Facts) -> Over | None:
@@ -91,6 +121,10 @@ def deadline_s(observed: Observed) -> float | None:
     return allowed_s - (observed.now - started_at).total_seconds()
 
 
+def _last(facts: Facts) -> str:
+    return f"; last: {facts.last_failure.message}" if facts.last_failure else ""
+
+
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
@@ -102,7 +136,10 @@ def _times(count: int) -> str:
 CHECKS: tuple[Callable[[Facts], Over | None], ...] = (
     was_over,
     round_succeeded,
+    rule_fails,
     never_started,
     too_many_restarts,
+    too_often,
+    no_progress,
     deadline_exceeded,
 )

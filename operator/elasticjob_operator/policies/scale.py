@@ -10,7 +10,7 @@ from datetime import timedelta
 from elasticjob_operator import api, backoff, book, endings
 from elasticjob_operator.observed import Observed
 from elasticjob_operator.pod_facts import WorkerPod, by_age
-from elasticjob_operator.policies import Facts
+from elasticjob_operator.policies import Facts, failures
 
 SIDECAR_GRACE_S = 30.0
 """How long the containers beside a training that failed may take to end by themselves."""
@@ -73,14 +73,15 @@ def backoff_s(last: WorkerPod, restarts: api.Restarts, observed: Observed) -> fl
     What the infrastructure took is replaced at once. A pod that failed by itself, or that its node
     refused to run, would do so again and again.
     """
-    if endings.classify(last).account == "own":
-        failures = max(restarts.pod, 1)
+    ending = endings.classify(last)
+    if "own" in {ending.account, failures.judge(observed.spec, last, ending).account}:
+        count = max(restarts.pod + restarts.ignored, 1)
     elif last.ended and not last.deleting and last.training.started_at is None:
-        failures = last.attempt + 1
+        count = last.attempt + 1
     else:
         return 0.0
     policy = observed.spec.run_policy.backoff
-    delay_s = backoff.delay_s(policy.initial_seconds, failures, policy.max_seconds)
+    delay_s = backoff.delay_s(policy.initial_seconds, count, policy.max_seconds)
     due = last.ended_at + timedelta(seconds=delay_s)
     return max(0.0, (due - observed.now).total_seconds())
 
