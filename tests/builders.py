@@ -14,7 +14,7 @@ from typing import Any
 
 from elasticjob_operator import api
 from elasticjob_operator.last_words import LastWords
-from elasticjob_operator.observed import FormedRound, Observed, StoreView, run_id
+from elasticjob_operator.observed import Drained, FormedRound, Observed, StoreView, run_id
 from elasticjob_operator.pod_facts import Container, StorePod, Trouble, WorkerPod
 from rdzv_client import wire
 
@@ -193,6 +193,11 @@ class Seen:
 
     def members(self, *pods: WorkerPod) -> Seen:
         return self.store(members=tuple(a_member(pod) for pod in pods))
+
+    def drained(self, *pods: WorkerPod, ago_s: float = 0.0) -> Seen:
+        """Have these pods been asked to leave."""
+        since = self.observed.now - timedelta(seconds=ago_s)
+        return self.store(drains={pod.uid: Drained("scaled in", since) for pod in pods})
 
     def rounds(self, *rounds: FormedRound, phase: str = "complete") -> Seen:
         """Have these rounds seen formed; the last one is now in ``phase``."""

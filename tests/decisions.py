@@ -22,6 +22,11 @@ def deleted(snapshot):
     return [s.name for s in planned(snapshot).actions if isinstance(s, actions.DeletePod)]
 
 
+def drained(snapshot):
+    steps = [s for s in planned(snapshot).actions if isinstance(s, actions.Drain)]
+    return [uid for step in steps for uid in step.uids]
+
+
 def written(snapshot):
     return [s.settings for s in planned(snapshot).actions if isinstance(s, actions.WriteSettings)]
 

@@ -30,6 +30,14 @@ class WriteSettings:
 
 
 @dataclass(frozen=True)
+class Drain:
+    """Ask these pods to leave the rendezvous in good order, all at once."""
+
+    uids: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
 class MarkGone:
     """Take a pod that will never come back out of the rendezvous."""
 
@@ -87,6 +95,7 @@ Action = (
     Provision
     | FollowStore
     | WriteSettings
+    | Drain
     | MarkGone
     | ConfirmGone
     | CreatePod

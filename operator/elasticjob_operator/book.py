@@ -21,7 +21,7 @@ class Ended:
     """A pod whose end is counted now.
 
     Attributes:
-        wanted: Whether its index is; False if it was scaled away.
+        wanted: False if it was asked to leave.
         pod: The pod, if it is still there.
     """
 
@@ -70,7 +70,7 @@ def settle(observed: Observed) -> tuple[api.Attempts, tuple[Ended, ...]]:
                 break
             name = pod_name(observed.job.metadata.name, index, attempt)
             ending = endings.classify(pod) if pod else endings.VANISHED
-            wanted = index < observed.spec.replicas
+            wanted = pod is None or not observed.drains(pod)
             found.append(Ended(name, index, ending, wanted, pod))
             ended[index] = attempt + 1
     return api.Attempts(created=tuple(created), ended=tuple(ended)), tuple(found)

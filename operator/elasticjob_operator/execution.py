@@ -137,6 +137,8 @@ class Executor:
         match step:
             case actions.WriteSettings(settings):
                 await link.write_settings(settings)
+            case actions.Drain(uids, reason):
+                await link.drain(uids, reason)
             case actions.MarkGone(uid, reason):
                 await link.mark_gone(uid, reason)
             case actions.ConfirmGone(name, uid):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from elasticjob_operator.observed import FormedRound, StoreView
+from elasticjob_operator.observed import Drained, FormedRound, StoreView
 from rdzv_client import wire
 from rdzv_client.etcdv3 import messages
 
@@ -30,16 +30,19 @@ class Mirror:
         self._ranks: dict[str, wire.Rank] = {}
         self._left: dict[str, wire.Left] = {}
         self._gone: set[str] = set()
+        self._drains: dict[str, Drained] = {}
         self._formed: deque[FormedRound] = deque(maxlen=FORMED_ROUNDS)
 
     def reset(self, records: Iterable[messages.KeyValue], revision: int, now: datetime) -> None:
         """Take a full listing in place of all that was heard before."""
-        self._settings, self._round = None, None
+        self._settings, self._round, before = None, None, self._drains
+        self._drains = {}
         for book in (self._members, self._ranks, self._left, self._gone):
             book.clear()
         # The round comes last: it counts only with its ranks.
         for record in sorted(records, key=lambda record: record.mod_revision):
             self._put(record, now, late=True)
+        self._drains |= {uid: drain for uid, drain in before.items() if uid in self._drains}
         self.revision = revision
 
     def update(self, events: Iterable[messages.Event], revision: int, now: datetime) -> None:
@@ -60,9 +63,15 @@ class Mirror:
         """Return the keys of the records that this pod's agents wrote."""
         return [key for key, member in self._members.items() if member.uid == uid]
 
-    def is_gone(self, uid: str) -> bool:
-        """Return whether the pod was already declared gone."""
-        return uid in self._gone
+    def is_out(self, uid: str) -> bool:
+        """Return whether the pod was already declared gone, or left when it was asked to."""
+        left = any(one.uid == uid and one.cause == "drained" for one in self._left.values())
+        return uid in self._gone or (left and not self.member_keys(uid))
+
+    @property
+    def drains(self) -> Mapping[str, Drained]:
+        """The pods that were asked to leave, by UID, with when that was first heard."""
+        return self._drains
 
     def view(self, *, reachable: bool, problem: str) -> StoreView:
         """Return all of it as one frozen value."""
@@ -75,12 +84,13 @@ class Mirror:
             members=tuple(self._members.values()),
             left=tuple(self._left.values()),
             gone=frozenset(self._gone),
+            drains=dict(self._drains),
             formed=tuple(self._formed),
         )
 
     def _put(self, record: messages.KeyValue, now: datetime, *, late: bool = False) -> None:
         try:
-            self._take(record.key, record.value)
+            self._take(record.key, record.value, now)
         except wire.WireError as error:
             log.warning("ignored what stands in the store: %s", error)
             return
@@ -89,7 +99,7 @@ class Mirror:
         if formed and formed.record.number > last:
             self._formed.append(dataclasses.replace(formed, late=late))
 
-    def _take(self, key: str, value: bytes) -> None:
+    def _take(self, key: str, value: bytes, now: datetime) -> None:
         keys = self.keys
         if key == keys.round:
             self._round = wire.decode(wire.Round, key, value)
@@ -103,6 +113,9 @@ class Mirror:
             self._left[key] = wire.decode(wire.Left, key, value)
         elif key.startswith(keys.gone_prefix):
             self._gone.add(key.removeprefix(keys.gone_prefix))
+        elif key.startswith(keys.drain_prefix):
+            drain = wire.decode(wire.Drain, key, value)
+            self._drains.setdefault(drain.uid, Drained(drain.reason, now))
 
     def _delete(self, key: str) -> None:
         keys = self.keys
@@ -114,6 +127,7 @@ class Mirror:
         self._ranks.pop(key, None)
         self._left.pop(key, None)
         self._gone.discard(key.removeprefix(keys.gone_prefix))
+        self._drains.pop(key.removeprefix(keys.drain_prefix), None)
 
 
 def formed_round(

@@ -34,12 +34,21 @@ class FormedRound:
 
 
 @dataclass(frozen=True)
+class Drained:
+    """A pod that was asked to leave, and since when as far as this operator knows."""
+
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True)
 class StoreView:
     """What the job's rendezvous store holds, as far as it is known.
 
     Attributes:
         reachable: Whether the operator has a live watch on it.
         problem: Why not, as a sentence.
+        drains: Pods that were asked to leave, by UID.
         formed: Rounds seen to be formed, oldest first; some may be in the status already.
     """
 
@@ -51,6 +60,7 @@ class StoreView:
     members: tuple[wire.Member, ...] = ()
     left: tuple[wire.Left, ...] = ()
     gone: frozenset[str] = frozenset()
+    drains: Mapping[str, Drained] = field(default_factory=dict)
     formed: tuple[FormedRound, ...] = ()
 
 
@@ -76,6 +86,10 @@ class Observed:
     @property
     def status(self) -> api.ElasticJobStatus:
         return self.job.status
+
+    def drains(self, pod: WorkerPod) -> bool:
+        """Return whether the pod was asked to leave."""
+        return pod.uid in self.store.drains
 
 
 def run_id(job: api.ElasticJob) -> str:

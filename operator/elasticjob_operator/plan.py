@@ -57,6 +57,7 @@ def plan(observed: Observed, settings: Settings) -> Plan:
     steps: list[actions.Action] = [
         actions.Provision(provision.manifests(observed.job, settings)),
         *_tell_store(facts, scaled),
+        *_drain(scaled),
         *(actions.DeletePod(u.pod.name, u.pod.uid, u.reason) for u in scaled.unwanted),
     ]
     if observed.store.reachable:
@@ -98,12 +99,18 @@ def _tell_store(facts: Facts, scaled: scale.Scale) -> Iterator[actions.Action]:
     yield from _gone(facts)
 
 
+def _drain(scaled: scale.Scale) -> Iterator[actions.Action]:
+    if scaled.drained:
+        uids = tuple(entry.pod.uid for entry in scaled.drained)
+        yield actions.Drain(uids, scaled.drained[0].reason)
+
+
 def _gone(facts: Facts) -> Iterator[actions.Action]:
     store = facts.observed.store
     pods_by_uid = {pod.uid: pod for pod in facts.observed.pods}
     in_store = {member.uid: member.name for member in store.members}
     in_store |= {rank.uid: rank.name for formed in store.formed[-1:] for rank in formed.ranks}
-    done = {left.uid for left in store.left if left.cause == "finished"}
+    done = {left.uid for left in store.left if left.cause in {"finished", "drained"}}
     for uid, name in in_store.items():
         pod = pods_by_uid.get(uid)
         if uid in store.gone or uid in done or (pod and not pod.gone):

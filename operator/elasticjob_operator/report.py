@@ -122,7 +122,7 @@ def _counts(plan: Plan, created: int) -> dict[str, object]:
         "ready": ready,
         "ready_of_wanted": f"{ready}/{facts.observed.spec.replicas}",
         "active": sum(pod.running for pod in pods),
-        "succeeded": sum(pod.succeeded for pod in pods),
+        "succeeded": sum(p.succeeded and not facts.observed.drains(p) for p in pods),
         "failed": facts.observed.status.failed + _failed(facts),
     }
 

@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from typing import Final
 
@@ -20,7 +20,7 @@ import aiohttp
 from elasticjob_operator import gateway
 from elasticjob_operator.gateway import Gateway, StoreError
 from elasticjob_operator.mirror import Mirror, formed_round
-from elasticjob_operator.observed import FormedRound, StoreView
+from elasticjob_operator.observed import Drained, FormedRound, StoreView
 from rdzv_client import wire
 from rdzv_client.etcdv3 import messages, requests
 
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 RETRY_FIRST_S: Final = 0.1
 RETRY_MAX_S: Final = 3.0
 PAST_ROUNDS: Final = 256
+TXN_OPERATIONS: Final = 100
+"""etcd takes 128 in one transaction unless told otherwise."""
 
 
 class Rounds:
@@ -94,6 +96,7 @@ class Link:
         self._reachable = False
         self._problem = ""
         self._unwritten: dict[str, str] = {}
+        self._drained: dict[str, Drained] = {}
         self._tried = asyncio.Event()
         self._wake = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"store {run_id}")
@@ -107,7 +110,8 @@ class Link:
     @property
     def view(self) -> StoreView:
         """What the store holds, as far as it is known."""
-        return self._mirror.view(reachable=self._reachable, problem=self._problem)
+        known = self._mirror.view(reachable=self._reachable, problem=self._problem)
+        return dataclasses.replace(known, drains={**known.drains, **self._drained})
 
     async def first_contact(self, timeout_s: float) -> None:
         """Wait until the store was reached, or was found not to answer, for the first time."""
@@ -133,9 +137,19 @@ class Link:
 
         If the store does not answer now, it is told as soon as it does.
         """
-        if self._mirror.is_gone(uid):
+        if self._mirror.is_out(uid):
             return
         self._unwritten[uid] = reason
+        with contextlib.suppress(StoreError):
+            await self._flush()
+
+    async def drain(self, uids: Iterable[str], reason: str) -> None:
+        """Ask these pods to leave in good order, all at once.
+
+        Once chosen they stay chosen: if the store does not answer now, or forgets them, it is told
+        (again) as soon as it does.
+        """
+        self._drained |= {uid: Drained(reason, _now()) for uid in uids}
         with contextlib.suppress(StoreError):
             await self._flush()
 
@@ -145,6 +159,8 @@ class Link:
         Raises:
             StoreError: it was not deleted, or nobody knows.
         """
+        self._unwritten.clear()
+        self._drained.clear()
         await self._txn([messages.delete_prefix(self._mirror.keys.prefix)])
 
     async def _flush(self) -> None:
@@ -155,6 +171,16 @@ class Link:
             await self._txn([messages.put(keys.gone(uid), gone), *members])
             self._unwritten.pop(uid, None)
             log.info("%s: took the pod with UID %s out: %s", self._run_id, uid, reason)
+        await self._flush_drains()
+
+    async def _flush_drains(self) -> None:
+        known, keys = self._mirror.drains, self._mirror.keys
+        unwritten = [uid for uid in self._drained if uid not in known]
+        for first in range(0, len(unwritten), TXN_OPERATIONS):
+            uids = unwritten[first : first + TXN_OPERATIONS]
+            drains = [wire.Drain(uid, self._drained[uid].reason[:1024]) for uid in uids]
+            await self._txn([messages.put(keys.drain(d.uid), wire.encode(d)) for d in drains])
+            log.info("%s: asked %d pods to leave: %s", self._run_id, len(uids), drains[0].reason)
 
     async def _txn(self, operations: Sequence[messages.Op]) -> None:
         await self._store.call(requests.txn_request([], operations, []))

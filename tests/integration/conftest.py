@@ -187,6 +187,7 @@ class Job:
         kubectl.create(manifest)
         uid = kubectl.get("elasticjob", self.name)["metadata"]["uid"]
         self.keys = wire.Keys(f"{uid}-0")
+        self._names = {}
 
     @property
     def status(self):
@@ -282,6 +283,13 @@ class Job:
     def put_member(self, member):
         self._client.put(self.keys.member(member.slot, member.id), wire.encode(member))
 
+    def leave(self, pod, cause):
+        """Have this pod's member leave for good."""
+        member = builders.a_member(self._as_seen(pod))
+        left = wire.Left(member.id, member.uid, member.slot, member.name, cause, f"it {cause}")
+        gone = messages.delete(self.keys.member(member.slot, member.id))
+        self._client.txn([], [messages.put(self.keys.left(member.id), wire.encode(left)), gone])
+
     def form(self, number, *pods, **words):
         """Have these pods form a round."""
         formed = builders.a_round(number, *map(self._as_seen, pods), **words)
@@ -304,6 +312,16 @@ class Job:
     def gone(self):
         found = self._client.get_prefix(self.keys.gone_prefix)
         return [wire.decode(wire.Gone, kv.key, kv.value) for kv in found.kvs]
+
+    def drained(self):
+        """Return the pods that were asked to leave, and why."""
+        found = self._client.get_prefix(self.keys.drain_prefix)
+        drains = [wire.decode(wire.Drain, kv.key, kv.value) for kv in found.kvs]
+        names = {
+            pod["metadata"]["uid"]: pod["metadata"]["name"] for pod in self.kubectl.get("pods")
+        }
+        self._names = {**self._names, **names}
+        return {self._names[d.uid]: d.reason for d in sorted(drains, key=lambda d: d.uid)}
 
     def members(self):
         found = self._client.get_prefix(self.keys.members)

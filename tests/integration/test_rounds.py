@@ -97,6 +97,29 @@ async def test_what_the_operator_writes_is_in_the_store(stores, etcd, workers):
     await followed.until(lambda view: view.settings == settings(expected=3))
 
 
+async def test_pods_are_asked_to_leave_in_one_step_and_stay_chosen(stores, etcd, workers):
+    followed = Followed(stores, [etcd.url])
+    await followed.until(lambda view: view.reachable)
+    await followed.link.drain(["uid-1-0", "uid-2-0"], "scaled in")
+    asked = workers.get_prefix(KEYS.drain_prefix)
+    assert [kv.mod_revision for kv in asked.kvs] == [asked.revision] * 2, "one transaction"
+    since = followed.view.drains["uid-1-0"].since
+    workers.delete_prefix(KEYS.prefix)
+    etcd.kill()
+    await followed.until(lambda view: not view.reachable)
+    etcd.start()
+    await followed.until(lambda view: view.reachable)
+    assert len(workers.get_prefix(KEYS.drain_prefix).kvs) == 2, "it is told again"
+    assert followed.view.drains["uid-1-0"].since == since
+
+
+async def test_more_are_asked_to_leave_than_fit_into_one_step(stores, etcd, workers):
+    followed = Followed(stores, [etcd.url])
+    await followed.until(lambda view: view.reachable)
+    await followed.link.drain([f"uid-{index}" for index in range(250)], "scaled in")
+    assert len(workers.get_prefix(KEYS.drain_prefix).kvs) == 250
+
+
 async def test_a_pod_that_is_gone_takes_its_members_with_it_in_one_step(stores, etcd, workers):
     for pod in (a_pod(0), a_pod(1)):
         register(workers, pod)

@@ -41,8 +41,10 @@ def round_succeeded(facts: Facts) -> Over | None:
     # What is told to stop may well end with success before its work is done.
     told_to_stop = suspension.is_wanted(observed)
     done = {p.name for p in observed.pods if p.succeeded and not (told_to_stop and p.deleting)}
+    members -= {pod.name for pod in observed.pods if observed.drains(pod)}
+    members -= {left.name for left in observed.store.left if left.cause == "drained"}
     done |= {left.name for left in observed.store.left if left.cause == "finished"}
-    if not members <= done:
+    if not members or not members <= done:
         return None
     workers = f"all {len(members)} workers" if len(members) > 1 else "the only worker"
     return Over("Complete", "RoundSucceeded", f"{workers} of round {told.round} ended with success")

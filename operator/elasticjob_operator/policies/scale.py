@@ -1,20 +1,24 @@
-"""Which pods there should be: one for each index below spec.replicas."""
+"""Which pods there should be: as many as spec.replicas says, each with an index of its own."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count, islice
 
 from elasticjob_operator import api, backoff, book, endings
 from elasticjob_operator.observed import Observed
 from elasticjob_operator.pod_facts import WorkerPod, by_age
-from elasticjob_operator.policies import Facts, failures
+from elasticjob_operator.policies import Facts, failures, scale_in
 
 SIDECAR_GRACE_S = 30.0
 """How long the containers beside a training that failed may take to end by themselves."""
 OUTLIVED = "its training failed, and its other containers still run"
+LEFT = "scaled in, and it has left the round"
+
+Slots = Mapping[int, list[WorkerPod]]
 
 
 @dataclass(frozen=True)
@@ -35,36 +39,85 @@ class Unwanted:
 
 @dataclass(frozen=True)
 class Scale:
-    """What to make and delete now, and when to look again for pods that are backed off."""
+    """What to make and delete now.
+
+    Attributes:
+        unwanted: To be deleted.
+        drained: To be asked to leave the round first.
+        leaving: Asked before, and still there.
+        after_s: When to look again for pods that are backed off, or take their time to leave.
+    """
 
     wanted: tuple[Wanted, ...] = ()
     unwanted: tuple[Unwanted, ...] = ()
+    drained: tuple[Unwanted, ...] = ()
+    leaving: tuple[WorkerPod, ...] = ()
     after_s: float | None = None
 
 
 def scale(facts: Facts) -> Scale:
-    """Return the pods to make and to delete so that each index below replicas has one."""
-    observed, replicas = facts.observed, facts.observed.spec.replicas
-    slots = _by_index(observed)
-    wanted, delays = [], []
-    for index in range(replicas):
-        pods = slots.get(index, ())
-        if any(pod.holds_slot for pod in pods):
-            continue
-        delay_s = backoff_s(pods[-1], facts.restarts, observed) if pods else 0.0
-        if delay_s > 0:
-            delays.append(delay_s)
-        else:
-            wanted.append(Wanted(index, book.next_attempt(facts.attempts, index)))
+    """Return the pods to make and to delete so that there are as many as spec.replicas says.
+
+    A pod keeps its index as long as it lives; a new one takes the lowest that is free.
+    """
+    observed, slots = facts.observed, _by_index(facts.observed)
+    leaving = [pod for pod in observed.pods if observed.drains(pod) and not pod.deleting]
+    taken = {i: held for i, pods in slots.items() if (held := _holder(observed, pods))}
+    staying = [pod for pod in taken.values() if not pod.ended]
+    surplus = scale_in.choose(facts, staying, max(0, len(staying) - observed.spec.replicas))
+    wanted, delays = _vacancies(facts, slots, taken)
+    leave_s = {pod: scale_in.leaves_s(pod, observed) for pod in leaving}
     outlived = {pod: sidecar_grace_s(pod, observed) for pod in _outlived(slots)}
-    delays += [grace_s for grace_s in outlived.values() if grace_s > 0]
+    why = f"scaled in to {observed.spec.replicas} replicas"
     unwanted = (
-        *_surplus(slots, replicas),
-        *_doubles(slots, replicas),
+        *(Unwanted(pod, why) for pod in surplus if not pod.running),
+        *(Unwanted(pod, LEFT) for pod, due_s in leave_s.items() if due_s == 0),
+        *_doubles(slots, taken),
         *_old(slots),
         *(Unwanted(pod, OUTLIVED) for pod, grace_s in outlived.items() if grace_s == 0),
     )
-    return Scale(tuple(wanted), unwanted, min(delays, default=None))
+    delays += [due_s for due_s in (*leave_s.values(), *outlived.values()) if due_s > 0]
+    return Scale(
+        wanted=tuple(wanted),
+        unwanted=unwanted,
+        # Without its store nobody can leave: the round goes on with them until then.
+        drained=tuple(Unwanted(p, why) for p in surplus if p.running and observed.store.reachable),
+        leaving=tuple(leaving),
+        after_s=min(delays, default=None),
+    )
+
+
+def _vacancies(
+    facts: Facts, slots: Slots, taken: Mapping[int, WorkerPod]
+) -> tuple[list[Wanted], list[float]]:
+    """Return the pods to make, and for how long others that are missing must still wait."""
+    observed, spec = facts.observed, facts.observed.spec
+    missing = min(spec.replicas - len(taken), spec.max_replicas - _alive(observed))
+    if missing <= 0:
+        return [], []
+    waiting = {
+        index: delay_s
+        for index, pods in slots.items()
+        if index not in taken
+        and not observed.drains(pods[-1])
+        and (delay_s := backoff_s(pods[-1], facts.restarts, observed)) > 0
+    }
+    delays = [waiting[index] for index in sorted(waiting)[:missing]]
+    there = (pod for pod in observed.pods if not (pod.ended or pod.deleting))
+    leaving = {pod.index for pod in there if observed.drains(pod)}
+    free = (i for i in count() if i not in taken and i not in waiting and i not in leaving)
+    made = [Wanted(i, book.next_attempt(facts.attempts, i)) for i in islice(free, missing)]
+    return made[: missing - len(delays)], delays
+
+
+def _holder(observed: Observed, pods: Sequence[WorkerPod]) -> WorkerPod | None:
+    """Return the pod that holds the index of these pods."""
+    holding = (pod for pod in pods if pod.holds_slot and not observed.drains(pod))
+    return next(holding, None)
+
+
+def _alive(observed: Observed) -> int:
+    return sum(not (pod.gone or pod.deleting) for pod in observed.pods)
 
 
 def backoff_s(last: WorkerPod, restarts: api.Restarts, observed: Observed) -> float:
@@ -75,13 +128,13 @@ def backoff_s(last: WorkerPod, restarts: api.Restarts, observed: Observed) -> fl
     """
     ending = endings.classify(last)
     if "own" in {ending.account, failures.judge(observed.spec, last, ending).account}:
-        count = max(restarts.pod + restarts.ignored, 1)
+        failed = max(restarts.pod + restarts.ignored, 1)
     elif last.ended and not last.deleting and last.training.started_at is None:
-        count = last.attempt + 1
+        failed = last.attempt + 1
     else:
         return 0.0
     policy = observed.spec.run_policy.backoff
-    delay_s = backoff.delay_s(policy.initial_seconds, count, policy.max_seconds)
+    delay_s = backoff.delay_s(policy.initial_seconds, failed, policy.max_seconds)
     due = last.ended_at + timedelta(seconds=delay_s)
     return max(0.0, (due - observed.now).total_seconds())
 
@@ -94,12 +147,10 @@ def sidecar_grace_s(pod: WorkerPod, observed: Observed) -> float:
 
 def expected(facts: Facts, scaled: Scale) -> int:
     """Return how many workers run, or will within seconds; at most spec.maxReplicas."""
-    leaving = {unwanted.pod.name for unwanted in scaled.unwanted}
-    coming = sum(pod.expected and pod.name not in leaving for pod in facts.observed.pods)
+    going = {pod.name for pod in scaled.leaving}
+    going |= {entry.pod.name for entry in (*scaled.unwanted, *scaled.drained)}
+    coming = sum(pod.expected and pod.name not in going for pod in facts.observed.pods)
     return min(coming + len(scaled.wanted), facts.observed.spec.max_replicas)
-
-
-Slots = Mapping[int, list[WorkerPod]]
 
 
 def _by_index(observed: Observed) -> Slots:
@@ -109,26 +160,15 @@ def _by_index(observed: Observed) -> Slots:
     return slots
 
 
-def _surplus(slots: Slots, replicas: int) -> list[Unwanted]:
-    why = f"scaled in to {replicas} replicas"
-    return [
-        Unwanted(pod, why)
-        for index, pods in slots.items()
-        if index >= replicas
-        for pod in pods
-        if not (pod.ended or pod.deleting)
-    ]
-
-
-def _doubles(slots: Slots, replicas: int) -> list[Unwanted]:
+def _doubles(slots: Slots, taken: Mapping[int, WorkerPod]) -> list[Unwanted]:
     """Two operators that overlapped for a moment may have made two pods for one index."""
     why = "another pod has the same index"
-    doubles = []
-    for index, pods in slots.items():
-        live = [pod for pod in pods if not (pod.ended or pod.deleting)]
-        if index < replicas:
-            doubles += [Unwanted(pod, why) for pod in live[1:]]
-    return doubles
+    return [
+        Unwanted(pod, why)
+        for index, holder in taken.items()
+        for pod in slots[index]
+        if pod is not holder and not (pod.ended or pod.deleting)
+    ]
 
 
 def _old(slots: Slots) -> list[Unwanted]:

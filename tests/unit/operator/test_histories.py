@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from elasticjob_operator import actions, api, plan, report
-from elasticjob_operator.observed import Observed, StoreView
+from elasticjob_operator.observed import Drained, Observed, StoreView
 from elasticjob_operator.settings import Settings
 
 SETTINGS = Settings()
@@ -51,6 +51,9 @@ class Cluster(RuleBasedStateMachine):
                 gone.append(self.delete(step))
             elif isinstance(step, actions.WriteSettings):
                 self.store = replace(self.store, settings=step.settings)
+            elif isinstance(step, actions.Drain):
+                asked = {uid: Drained(step.reason, self.now) for uid in step.uids}
+                self.store = replace(self.store, drains=self.store.drains | asked)
         if crashes:
             # Between its deeds and the word of them: a pod that is gone before the next reconcile
             # was never heard of, and its name may be given again.
@@ -119,7 +122,22 @@ class Cluster(RuleBasedStateMachine):
         pods = [pod for pod in self.pods.values() if pod.running]
         last = self.store.formed[-1].record.number if self.store.formed else 0
         formed = a_round(last + 1, *pods, cause="lost" if last else "start")
-        self.store = replace(self.store, formed=(*self.store.formed, formed), round=formed.record)
+        members = tuple(builders.a_member(pod) for pod in pods)
+        rounds = (*self.store.formed, formed)
+        self.store = replace(self.store, formed=rounds, round=formed.record, members=members)
+
+    @precondition(lambda self: any(self.is_asked_to_leave(m.uid) for m in self.store.members))
+    @rule(data=st.data())
+    def a_member_leaves(self, data):
+        asked = [m for m in self.store.members if self.is_asked_to_leave(m.uid)]
+        member = data.draw(st.sampled_from(asked))
+        left = tuple(m for m in self.store.members if m is not member)
+        self.store = replace(self.store, members=left)
+        self.pods[member.name] = ended(self.pods[member.name], 0, finished_at=self.now)
+
+    def is_asked_to_leave(self, uid):
+        running = {pod.uid for pod in self.pods.values() if pod.running}
+        return uid in self.store.drains and uid in running
 
     @rule(reachable=st.booleans())
     def reach_the_store(self, reachable):

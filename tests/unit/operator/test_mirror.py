@@ -1,11 +1,13 @@
 """The operator's picture of a store, from its listing and its watch."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import builders
 from builders import NOW, a_member, a_pod, a_round
 
 from elasticjob_operator.mirror import Mirror
+from elasticjob_operator.observed import Drained
 from rdzv_client import wire
 from rdzv_client.etcdv3 import messages
 
@@ -92,7 +94,7 @@ def test_a_listing_replaces_all_but_the_rounds_that_were_formed():
     made.reset([], 99, NOW)
     assert view(made).members == ()
     assert view(made).round is None
-    assert not made.is_gone("u")
+    assert not made.is_out("u")
     assert view(made).formed == (formed,)
 
 
@@ -112,3 +114,21 @@ def test_a_pods_records_are_found_by_its_uid():
         put(member_key(a_pod(1)), a_member(a_pod(1))),
     )
     assert made.member_keys("uid-0-0") == [member_key(a_pod(0)), key]
+
+
+def test_who_was_asked_to_leave_is_known_with_when_that_was_first_heard():
+    key = KEYS.drain("uid-0-0")
+    asked = put(key, wire.Drain("uid-0-0", "scaled in"))
+    made = mirror(asked)
+    made.reset([asked.kv], 99, NOW + timedelta(seconds=60))
+    assert view(made).drains == {"uid-0-0": Drained("scaled in", NOW)}
+    made.update([removed(key)], 100, NOW)
+    assert view(made).drains == {}
+
+
+def test_a_pod_is_out_when_it_was_asked_to_leave_and_left():
+    left = wire.Left("uid-0-0.0", "uid-0-0", 0, "digits-0-0", "drained", "scaled in")
+    made = mirror(put(member_key(a_pod(0)), a_member(a_pod(0))), put(KEYS.left(left.id), left))
+    assert not made.is_out("uid-0-0"), "a member of its pod is still there"
+    made = mirror(put(KEYS.left(left.id), left))
+    assert made.is_out("uid-0-0")

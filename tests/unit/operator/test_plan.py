@@ -120,20 +120,6 @@ def test_scale_out_makes_the_missing_indices():
     assert created(seen(a_job(replicas=4)).pods(a_pod(0), a_pod(1))) == ["digits-2-0", "digits-3-0"]
 
 
-def test_scale_in_deletes_the_highest_indices():
-    assert deleted(seen().pods(a_pod(0), a_pod(1), a_pod(2), a_pod(3))) == [
-        "digits-2-0",
-        "digits-3-0",
-    ]
-
-
-def test_scale_in_counts_as_nobodys_failure():
-    leaving = seen().pods(a_pod(0), a_pod(1), deleting(a_pod(2)))
-    facts = planned(leaving).facts
-    assert facts.restarts == api.Restarts()
-    assert facts.ended == ()
-
-
 def test_of_two_pods_with_one_index_the_later_goes():
     assert deleted(seen().pods(a_pod(0), a_pod(1), a_pod(1, 1))) == ["digits-1-1"]
 
