@@ -14,6 +14,7 @@ from typing import Any
 
 from elasticjob_operator import api
 from elasticjob_operator.last_words import LastWords
+from elasticjob_operator.node_facts import Node
 from elasticjob_operator.observed import Drained, FormedRound, Observed, StoreView, run_id
 from elasticjob_operator.pod_facts import Container, StorePod, Trouble, WorkerPod
 from rdzv_client import wire
@@ -110,6 +111,12 @@ def deleting(pod: WorkerPod) -> WorkerPod:
     return replace(pod, deleting=True)
 
 
+def a_node(name: str, *, unready_s: float | None = None, **fields: Any) -> Node:
+    """Return a node that is ready, or has not been for so many seconds."""
+    since = None if unready_s is None else NOW - timedelta(seconds=unready_s)
+    return Node(name, unready_since=since, words="it posts no status" if since else "", **fields)
+
+
 def stuck(pod: WorkerPod, reason: str, message: str = "") -> WorkerPod:
     """Return the pod with a container that cannot start."""
     return replace(pending(pod), trouble=Trouble("trainer", "trainer:1", reason, message))
@@ -198,6 +205,9 @@ class Seen:
         """Have these pods been asked to leave."""
         since = self.observed.now - timedelta(seconds=ago_s)
         return self.store(drains={pod.uid: Drained("scaled in", since) for pod in pods})
+
+    def nodes(self, *nodes: Node) -> Seen:
+        return Seen(replace(self.observed, nodes={node.name: node for node in nodes}))
 
     def rounds(self, *rounds: FormedRound, phase: str = "complete") -> Seen:
         """Have these rounds seen formed; the last one is now in ``phase``."""

@@ -23,6 +23,9 @@ from elasticjob_operator.workqueue import WorkQueue
 log = logging.getLogger("elasticjob_operator")
 
 ASK_AGAIN_S: Final = 2.0
+BLIND: Final = (
+    "nodes may not be listed: pods on a lost node are replaced only when Kubernetes deletes them"
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -102,7 +105,8 @@ async def _until_served(the_cluster: cluster.Cluster, namespace: str) -> None:
 
 async def _serve(the_cluster: cluster.Cluster, stores: Rounds, chosen: settings.Settings) -> None:
     queue, indices, stop = WorkQueue(), handlers.Indices(), asyncio.Event()
-    registry = handlers.register(queue, stores, indices)
+    sees_nodes = await the_cluster.may_see_nodes()
+    registry = handlers.register(queue, stores, indices, sees_nodes=sees_nodes)
     executor = Executor(the_cluster, stores, queue.add)
     reconciler = Reconciler(the_cluster, stores, indices, executor, chosen)
     work = asyncio.create_task(queue.run(reconciler.reconcile, chosen.workers))
@@ -110,6 +114,8 @@ async def _serve(the_cluster: cluster.Cluster, stores: Rounds, chosen: settings.
     work.add_done_callback(lambda _: stop.set())
     where = f"namespace {chosen.namespace}" if chosen.namespace else "all namespaces"
     log.info("serving %s in %s", api.PLURAL, where)
+    if not sees_nodes:
+        log.info("%s", BLIND)
     port = chosen.probe_port
     try:
         await kopf.operator(

@@ -65,11 +65,12 @@ class CreatePod:
 
 @dataclass(frozen=True)
 class DeletePod:
-    """Delete exactly this pod, giving it its own grace period."""
+    """Delete exactly this pod, giving it its own grace period, or ``at_once`` none."""
 
     name: str
     uid: str
     reason: str
+    at_once: bool = False
 
 
 @dataclass(frozen=True)

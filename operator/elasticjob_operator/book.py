@@ -66,7 +66,7 @@ def settle(observed: Observed) -> tuple[api.Attempts, tuple[Ended, ...]]:
     for index, last in enumerate(created):
         for attempt in range(ended[index], last):
             pod = pods.get((index, attempt))
-            if pod and not (pod.ended or pod.deleting):
+            if pod and pod.alive:
                 break
             name = pod_name(observed.job.metadata.name, index, attempt)
             ending = endings.classify(pod) if pod else endings.VANISHED

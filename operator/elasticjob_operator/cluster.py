@@ -90,6 +90,23 @@ class Cluster:
                 return None
             raise
 
+    async def node(self, name: str) -> Manifest | None:
+        """Return the node as it is now, or None."""
+        try:
+            return await self._request("GET", f"{_NODES}/{quote(name)}")
+        except Refused as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def may_see_nodes(self) -> bool:
+        """Return whether the API server lets us list the nodes."""
+        try:
+            await self._request("GET", _NODES, query={"limit": "1"})
+        except Refused:
+            return False
+        return True
+
     async def log_end(self, namespace: str, pod: str, container: str) -> str:
         """Return the last lines that the container wrote, at most ``LOG_LINES``."""
         path = f"{_path(_reference('v1', 'Pod', namespace, pod))}/log"
@@ -98,10 +115,22 @@ class Cluster:
         return log.decode(errors="replace")
 
     async def delete(
-        self, version: str, kind: str, namespace: str, name: str, uid: str | None = None
+        self,
+        version: str,
+        kind: str,
+        namespace: str,
+        name: str,
+        uid: str | None = None,
+        *,
+        at_once: bool = False,
     ) -> None:
-        """Delete the object, if it is there; with ``uid`` only if it is that very one."""
+        """Delete the object, if it is there; with ``uid`` only if it is that very one.
+
+        With ``at_once`` a pod gets no grace, and nobody waits for its kubelet.
+        """
         body: Manifest = {"propagationPolicy": "Background"}
+        if at_once:
+            body["gracePeriodSeconds"] = 0
         if uid:
             body["preconditions"] = {"uid": uid}
         try:
@@ -205,6 +234,7 @@ async def connect() -> Cluster:
     return Cluster(client.ApiClient(configuration))
 
 
+_NODES: Final = "/api/v1/nodes"
 _APPLY: Final = {"fieldManager": FIELD_MANAGER, "force": "true"}
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from elasticjob_operator import last_words
-from elasticjob_operator.pod_facts import CANNOT_START, WorkerPod
+from elasticjob_operator.pod_facts import CANNOT_START, Container, WorkerPod
 
 SIGKILL_CODE: Final = 128 + 9
 SIGTERM_CODE: Final = 128 + 15
@@ -46,6 +46,9 @@ def classify(pod: WorkerPod) -> Ending:
     training, code = pod.training, pod.training.exit_code
     if pod.succeeded:
         return Ending("success", "Completed", "ended with success", 0)
+    if pod.lost:
+        message = f"was lost with its node {pod.node}, {pod.lost}"
+        return Ending("infrastructure", "NodeLost", message)
     if pod.disruption or pod.phase_reason == "Evicted":
         words = pod.disruption or pod.phase_message or "Evicted"
         return Ending("infrastructure", "Disrupted", f"was taken away ({words})", code)
@@ -53,6 +56,11 @@ def classify(pod: WorkerPod) -> Ending:
         return Ending("infrastructure", "PodDeleted", "was deleted", code)
     if training.state != "terminated":
         return _never_ran(pod)
+    return _terminated(training)
+
+
+def _terminated(training: Container) -> Ending:
+    code = training.exit_code
     if training.reason == "OOMKilled":
         return Ending("infrastructure", "OOMKilled", "was killed for lack of memory", code)
     if training.reason in CANNOT_START:

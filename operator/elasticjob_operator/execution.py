@@ -116,8 +116,8 @@ class Executor:
                 self._follow(key, job, memory)
             case actions.FollowStore():
                 self._follow(key, job, memory)
-            case actions.DeletePod(name, uid, reason):
-                await self._cluster.delete("v1", "Pod", namespace, name, uid)
+            case actions.DeletePod(name, uid, reason, at_once):
+                await self._cluster.delete("v1", "Pod", namespace, name, uid, at_once=at_once)
                 effects.deleted.append(report.Deleted(name, reason))
             case actions.DeleteJob(reason):
                 log.info("%s: deleted: %s", key, reason)

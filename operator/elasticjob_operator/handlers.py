@@ -12,7 +12,8 @@ from typing import Any
 
 import kopf
 
-from elasticjob_operator import api, endings, labels, pod_facts
+from elasticjob_operator import api, endings, labels, node_facts, pod_facts
+from elasticjob_operator.node_facts import Node
 from elasticjob_operator.pod_facts import StorePod, WorkerPod
 from elasticjob_operator.rounds import Rounds
 from elasticjob_operator.workqueue import Key, WorkQueue
@@ -38,6 +39,9 @@ class Indices:
         self.jobs: Mapping[Any, Iterable[Any]] = {}
         self.workers_by_job: Mapping[Any, Iterable[WorkerPod]] = {}
         self.stores_by_job: Mapping[Any, Iterable[StorePod]] = {}
+        self.jobs_by_node: Mapping[Any, Iterable[Key]] = {}
+        self.nodes: Mapping[Any, Iterable[Node]] = {}
+        self.sees_nodes = False
 
     def job(self, key: Key) -> dict[str, Any] | None:
         return next(iter(self.jobs.get(tuple(key), ())), None)
@@ -48,13 +52,25 @@ class Indices:
     def store(self, key: Key) -> Iterable[StorePod]:
         return self.stores_by_job.get(tuple(key), ())
 
+    def node(self, name: str) -> Node | None:
+        return next(iter(self.nodes.get(name, ())), None)
 
-def register(queue: WorkQueue, stores: Rounds, indices: Indices) -> kopf.OperatorRegistry:
-    """Return the handlers for kopf."""
+    def jobs_on(self, node: str) -> set[Key]:
+        """Return the jobs that have pods on this node."""
+        return set(self.jobs_by_node.get(node, ()))
+
+
+def register(
+    queue: WorkQueue, stores: Rounds, indices: Indices, *, sees_nodes: bool
+) -> kopf.OperatorRegistry:
+    """Return the handlers for kopf; nodes are watched only where that is allowed."""
     registry = kopf.OperatorRegistry()
+    indices.sees_nodes = sees_nodes
     _register_settings(registry, indices)
     _register_indices(registry)
     _register_events(registry, queue, stores)
+    if sees_nodes:
+        _register_nodes(registry, queue, indices)
     return registry
 
 
@@ -70,6 +86,9 @@ def _register_settings(registry: kopf.OperatorRegistry, indices: Indices) -> Non
         indices.jobs = by_name[jobs.__name__]
         indices.workers_by_job = by_name[workers.__name__]
         indices.stores_by_job = by_name[store_pods.__name__]
+        if indices.sees_nodes:
+            indices.nodes = by_name[nodes.__name__]
+            indices.jobs_by_node = by_name[jobs_on_nodes.__name__]
 
     @kopf.on.login(registry=registry)
     def log_in(**everything: Any) -> kopf.ConnectionInfo | None:
@@ -100,6 +119,27 @@ def workers(body: kopf.Body, **_: Any) -> dict[Any, WorkerPod]:
 def store_pods(body: kopf.Body, **_: Any) -> dict[Any, StorePod]:
     """Index store pods by the key of their job."""
     return {_job_of(body): pod_facts.store_pod(body)}
+
+
+def nodes(body: kopf.Body, **_: Any) -> dict[Any, Node]:
+    """Index nodes by name."""
+    return {body["metadata"]["name"]: node_facts.node(body)}
+
+
+def jobs_on_nodes(body: kopf.Body, **_: Any) -> dict[Any, Key]:
+    """Index jobs by the nodes on which their pods are."""
+    node = body["spec"].get("nodeName")
+    return {node: _job_of(body)} if node else {}
+
+
+def _register_nodes(registry: kopf.OperatorRegistry, queue: WorkQueue, indices: Indices) -> None:
+    kopf.index("nodes", registry=registry)(nodes)
+    kopf.index("pods", labels={labels.JOB: kopf.PRESENT}, registry=registry)(jobs_on_nodes)
+
+    @kopf.on.event("nodes", registry=registry)
+    def node_changed(name: str, **_: Any) -> None:
+        for key in indices.jobs_on(name):
+            queue.add(key)
 
 
 def _register_events(registry: kopf.OperatorRegistry, queue: WorkQueue, stores: Rounds) -> None:

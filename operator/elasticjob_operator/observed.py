@@ -11,6 +11,7 @@ from datetime import datetime
 
 from elasticjob_operator import api
 from elasticjob_operator.last_words import LastWords
+from elasticjob_operator.node_facts import Node
 from elasticjob_operator.pod_facts import StorePod, WorkerPod
 from rdzv_client import wire
 
@@ -76,6 +77,8 @@ class Observed:
     pods: tuple[WorkerPod, ...] = ()
     store_pod: StorePod | None = None
     store: StoreView = field(default_factory=StoreView)
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+    """The nodes of the job's pods, by name; empty where the operator may not see nodes."""
     last_words: Mapping[str, LastWords] = field(default_factory=dict)
     """What was said by workers that failed in pods that live on, by pod."""
 

@@ -15,7 +15,7 @@ from elasticjob_operator import (
     stock,
 )
 from elasticjob_operator.observed import Observed
-from elasticjob_operator.policies import Facts, over, scale
+from elasticjob_operator.policies import Facts, node_loss, over, scale
 from elasticjob_operator.settings import Settings
 from rdzv_client import wire
 
@@ -47,6 +47,7 @@ class Plan:
 
 def plan(observed: Observed, settings: Settings) -> Plan:
     """Decide what to do about a job. The same snapshot always gives the same plan."""
+    observed = node_loss.marked(observed)
     facts = stock.take(observed)
     end = policies.first(over.CHECKS, facts)
     if end:
@@ -59,6 +60,7 @@ def plan(observed: Observed, settings: Settings) -> Plan:
         *_tell_store(facts, scaled),
         *_drain(scaled),
         *(actions.DeletePod(u.pod.name, u.pod.uid, u.reason) for u in scaled.unwanted),
+        *node_loss.removals(observed),
     ]
     if observed.store.reachable:
         # Never before the store knows the bounds: they are seeded before the first pod.
@@ -71,7 +73,8 @@ def plan(observed: Observed, settings: Settings) -> Plan:
 
 def _look_again_s(observed: Observed, scaled: scale.Scale) -> float:
     unasked_s = RESYNC_S if observed.store.reachable else STORE_AGAIN_S
-    delays = (unasked_s, scaled.after_s, over.deadline_s(observed))
+    after_s = (scaled.after_s, over.deadline_s(observed), node_loss.look_again_s(observed))
+    delays = (unasked_s, *after_s)
     return min(delay_s for delay_s in delays if delay_s is not None)
 
 

@@ -85,6 +85,7 @@ class WorkerPod:
         phase_reason: The kubelet's word for a pod that it ended or refused, such as Evicted.
         exit_codes: Of all containers that ended, by name.
         conditions: Those that are not about the pod's start.
+        lost: What became of its node, if the pod is lost with it; else empty.
     """
 
     name: str
@@ -106,6 +107,7 @@ class WorkerPod:
     phase_message: str = ""
     exit_codes: tuple[tuple[str, int], ...] = ()
     conditions: tuple[PodCondition, ...] = ()
+    lost: str = ""
 
     @property
     def ended(self) -> bool:
@@ -117,9 +119,19 @@ class WorkerPod:
         return self.training.state == "terminated" and self.training.exit_code == 0
 
     @property
-    def gone(self) -> bool:
-        """Whether its member must leave the round: it ended, and not by success."""
+    def failed(self) -> bool:
+        """Whether its training ended, and not by success."""
         return self.ended and not self.succeeded
+
+    @property
+    def gone(self) -> bool:
+        """Whether its member must leave the round: it failed, or is lost with its node."""
+        return self.failed or bool(self.lost)
+
+    @property
+    def alive(self) -> bool:
+        """Whether its training runs, or may yet."""
+        return not (self.ended or self.deleting or self.lost)
 
     @property
     def occupied(self) -> bool:
@@ -128,18 +140,18 @@ class WorkerPod:
 
     @property
     def running(self) -> bool:
-        return self.training.state == "running" and not self.ended
+        return self.training.state == "running" and not (self.ended or self.lost)
 
     @property
     def holds_slot(self) -> bool:
         """Whether no other pod is needed for its index."""
-        return self.succeeded or not (self.ended or self.deleting)
+        return self.succeeded or self.alive
 
     @property
     def expected(self) -> bool:
         """Whether its training runs, or will within seconds."""
         blocked = self.trouble is not None or self.unschedulable
-        return not (self.ended or self.deleting or blocked)
+        return self.alive and not blocked
 
     @property
     def ended_at(self) -> datetime:
@@ -152,6 +164,8 @@ class StorePod:
 
     name: str
     job_uid: str
+    uid: str = ""
+    node: str = ""
     ready: bool = False
     trouble: Trouble | None = None
     unschedulable: str = ""
@@ -194,6 +208,8 @@ def store_pod(body: Mapping[str, Any]) -> StorePod:
     return StorePod(
         name=metadata["name"],
         job_uid=(metadata.get("annotations") or {}).get(labels.JOB_UID, ""),
+        uid=metadata.get("uid", ""),
+        node=(body.get("spec") or {}).get("nodeName") or "",
         ready=ready.get("status") == "True",
         trouble=_trouble(status),
         unschedulable=_unschedulable(status),

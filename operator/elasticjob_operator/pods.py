@@ -24,7 +24,6 @@ SAVING_S: Final = 10
 """Between torchrun's SIGKILL of its workers and the kubelet's of torchrun."""
 UNLIMITED_RESTARTS: Final = 1_000_000
 """torchrun would count failures of its peers, too; the operator enforces maxRestarts."""
-NODE_LOSS_S: Final = 30
 COPY_RESOURCES: Final = {"cpu": "250m", "memory": "64Mi"}
 
 
@@ -177,20 +176,5 @@ def _complete(job: api.ElasticJob, spec: Manifest) -> None:
                 },
             }
         ]
-    spec["tolerations"] = [*(spec.get("tolerations") or ()), *_node_loss(spec)]
-
-
-def _node_loss(spec: Manifest) -> list[Manifest]:
-    """Give a lost node's pods up soon: Kubernetes itself would wait five minutes."""
-    set_by_template = {entry.get("key") for entry in spec.get("tolerations") or ()}
-    keys = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
-    return [
-        {
-            "key": key,
-            "operator": "Exists",
-            "effect": "NoExecute",
-            "tolerationSeconds": NODE_LOSS_S,
-        }
-        for key in keys
-        if key not in set_by_template
-    ]
+    own = spec.get("tolerations") or ()
+    spec["tolerations"] = [*own, *provision.node_loss(own)]

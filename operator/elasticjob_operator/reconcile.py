@@ -23,6 +23,7 @@ from elasticjob_operator import (
     events,
     history,
     last_words,
+    node_facts,
     plan,
     pod_facts,
     report,
@@ -30,6 +31,7 @@ from elasticjob_operator import (
 )
 from elasticjob_operator.execution import Effects, Executor, Memory
 from elasticjob_operator.gateway import StoreError
+from elasticjob_operator.node_facts import Node
 from elasticjob_operator.observed import Observed, StoreView
 from elasticjob_operator.pod_facts import StorePod, WorkerPod
 from elasticjob_operator.settings import Settings
@@ -54,6 +56,13 @@ class Sight(Protocol):
 
     def store(self, key: Key) -> Iterable[StorePod]:
         """Return the store pods of this job's name."""
+
+    def node(self, name: str) -> Node | None:
+        """Return the node of this name."""
+
+    @property
+    def sees_nodes(self) -> bool:
+        """Whether nodes are watched at all."""
 
 
 class Reconciler:
@@ -141,7 +150,22 @@ class Reconciler:
             store_pod=next((p for p in self._sight.store(key) if p.job_uid == memory.uid), None),
             store=link.view if link else StoreView(),
         )
+        seen = dataclasses.replace(seen, nodes=await self._nodes(seen))
         return dataclasses.replace(seen, last_words=await self._last_words(seen))
+
+    async def _nodes(self, seen: Observed) -> dict[str, Node]:
+        """Return the nodes of the job's pods."""
+        if not self._sight.sees_nodes:
+            return {}
+        names = {pod.node for pod in seen.pods} | {seen.store_pod.node if seen.store_pod else ""}
+        return {name: await self._node(name) for name in sorted(names - {""})}
+
+    async def _node(self, name: str) -> Node:
+        if node := self._sight.node(name):
+            return node
+        # It is gone, or the watch has not told of it yet: only the API server knows.
+        body = await self._cluster.node(name)
+        return node_facts.node(body) if body else Node(name, absent=True)
 
     async def _last_words(self, seen: Observed) -> dict[str, last_words.LastWords]:
         """Ask for the logs of workers that failed in pods that live on: nothing else tells why."""

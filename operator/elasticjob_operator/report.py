@@ -113,7 +113,7 @@ def _rendezvous(plan: Plan) -> api.RendezvousStatus:
 def _counts(plan: Plan, created: int) -> dict[str, object]:
     facts = plan.facts
     pods, told = facts.observed.pods, facts.rendezvous
-    live = {pod.name for pod in pods if not pod.ended and not pod.deleting}
+    live = {pod.name for pod in pods if pod.alive}
     missing = history.last_members(facts.observed.store, told) - live
     goes_on = told.state in GOES_ON and not plan.over and not plan.suspended
     ready = told.workers - len(missing) if goes_on else 0

@@ -44,6 +44,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [""]
   resources: [pods/log]
   verbs: [get]
+{{- if not .Values.operator.watchNamespace }}
+# Pods on a node that is lost are replaced without waiting for its kubelet.
+- apiGroups: [""]
+  resources: [nodes]
+  verbs: [get, list, watch]
+{{- end }}
 - apiGroups: [""]
   resources: [serviceaccounts]
   verbs: [get, create, patch]

@@ -103,8 +103,7 @@ def _vacancies(
         and (delay_s := backoff_s(pods[-1], facts.restarts, observed)) > 0
     }
     delays = [waiting[index] for index in sorted(waiting)[:missing]]
-    there = (pod for pod in observed.pods if not (pod.ended or pod.deleting))
-    leaving = {pod.index for pod in there if observed.drains(pod)}
+    leaving = {pod.index for pod in observed.pods if pod.alive and observed.drains(pod)}
     free = (i for i in count() if i not in taken and i not in waiting and i not in leaving)
     made = [Wanted(i, book.next_attempt(facts.attempts, i)) for i in islice(free, missing)]
     return made[: missing - len(delays)], delays
@@ -117,7 +116,7 @@ def _holder(observed: Observed, pods: Sequence[WorkerPod]) -> WorkerPod | None:
 
 
 def _alive(observed: Observed) -> int:
-    return sum(not (pod.gone or pod.deleting) for pod in observed.pods)
+    return sum(pod.alive or pod.succeeded for pod in observed.pods)
 
 
 def backoff_s(last: WorkerPod, restarts: api.Restarts, observed: Observed) -> float:
@@ -167,7 +166,7 @@ def _doubles(slots: Slots, taken: Mapping[int, WorkerPod]) -> list[Unwanted]:
         Unwanted(pod, why)
         for index, holder in taken.items()
         for pod in slots[index]
-        if pod is not holder and not (pod.ended or pod.deleting)
+        if pod is not holder and pod.alive
     ]
 
 
@@ -175,12 +174,12 @@ def _old(slots: Slots) -> list[Unwanted]:
     """Of the failed pods of an index, the newest is kept for its log."""
     old = []
     for pods in slots.values():
-        failed = [pod for pod in pods if pod.gone and not pod.deleting]
+        failed = [pod for pod in pods if pod.failed and not pod.deleting]
         old += [Unwanted(pod, "a newer failed pod of this index is kept") for pod in failed[:-1]]
     return old
 
 
 def _outlived(slots: Slots) -> list[WorkerPod]:
     """The newest failed pod of each index, where containers beside the training still run."""
-    failed = ([pod for pod in pods if pod.gone and not pod.deleting] for pods in slots.values())
+    failed = ([pod for pod in pods if pod.failed and not pod.deleting] for pods in slots.values())
     return [pod for pods in failed for pod in pods[-1:] if pod.occupied]
