@@ -275,11 +275,14 @@ def too_few(view: View, _now: float) -> Verdict | None:
 
 
 def all_here(view: View, _now: float) -> Verdict | None:
-    """Nobody else can come, or after a loss nobody else is waited for."""
+    """Nobody else can come, or those who survived a loss go on without whoever may come."""
     cause, reason = _why(view)
     ready = len(view.ready)
     nobody_known = view.round is not None and view.expected_nodes is None
-    at_once = cause in {"lost", "left", "admission", "drain"} or nobody_known
+    at_once = cause in {"admission", "drain"} or nobody_known
+    if cause in {"lost", "left"}:
+        survivors = sum(1 for seen in view.ready if seen.member.id in view.last_ranks)
+        at_once = at_once or survivors >= view.min_nodes
     if ready >= view.max_nodes or at_once or _all_expected_ready(view, ready):
         return _propose(view, cause, reason)
     return None
