@@ -14,6 +14,7 @@ import functools
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from rdzv_client import etcdv3, publication, wire
@@ -43,6 +44,14 @@ def _translated(call: Callable[P, T]) -> Callable[P, T]:
             raise StoreUnavailable(str(error)) from error
 
     return translated
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a member stands: the one before it, and what it watches as that was at a revision."""
+
+    predecessor: str | None
+    listing: messages.RangeResult
 
 
 class EtcdBackend:
@@ -77,6 +86,7 @@ class EtcdBackend:
         self._continuous = False
         self._registered = threading.Event()
         self._stopped = threading.Event()
+        self._place: _Place | None = None
         self._watch: etcdv3.Watch | None = None
         self._listener: Listener
 
@@ -103,26 +113,15 @@ class EtcdBackend:
     @_translated
     def register(self, record: wire.Member) -> None:
         lease = self._client.grant(self._lease_ttl_s)
-        there = self._client.get(self._key)
-        may_register = [
-            messages.absent(self._keys.gone(record.uid)),
-            messages.absent(self._keys.left(record.id)),
-            # One that was given up may yet arrive, and must not win then.
-            messages.modified(self._key, there.mod_revision if there else 0),
-        ]
-        put = messages.put(self._key, wire.encode(record), lease)
-        ops = [*self._take_over_slot(), put, messages.get(self._key, keys_only=True)]
-        answer = self._run.txn(may_register, ops)
-        if not answer.succeeded:
-            raise self._refusal(record)
-        found = answer.responses[-1]
-        assert isinstance(found, messages.RangeResult)
-        self._create_revision = found.kvs[0].create_revision
-        self._mod_revision = answer.revision
+        written = self._come_first(record, lease) or self._come_again(record, lease)
+        self._create_revision, self._mod_revision = written
+        may_lead = self._place is None
         self._lease = lease
         self._listener.beaten()
         self._registered.set()
         self._relist()
+        if may_lead:
+            self._run.prepare()  # now is the time, while the others come
 
     @_translated
     def rewrite(self, record: wire.Member) -> bool:
@@ -185,6 +184,54 @@ class EtcdBackend:
         self._client.close()
 
     # --- registering ---
+
+    def _come_first(self, record: wire.Member, lease: int) -> tuple[int, int] | None:
+        """Register where nobody was, and see what to watch, at one blow; None: not possible.
+
+        Returns:
+            The create revision of the record and that of its last change.
+        """
+        keys = self._keys
+        nobody = (
+            messages.absent(self._key)
+            if self._slot is None
+            else messages.none_under(keys.slot(self._slot))
+        )
+        newest = messages.get_prefix(keys.members, sort="-create", limit=2, keys_only=True)
+        there = [messages.get(key) for key in (self._key, keys.round, keys.rank(self._member))]
+        put = messages.put(self._key, wire.encode(record), lease)
+        answer = self._client.txn([*self._may_come(record), nobody], [put, newest, *there])
+        if not answer.succeeded:
+            return None
+        found, *others = (r.kvs for r in answer.responses if isinstance(r, messages.RangeResult))
+        older = next((kv.key for kv in found if kv.key != self._key), None)
+        listing = messages.RangeResult(answer.header, tuple(kv for kvs in others for kv in kvs))
+        self._place = _Place(older, listing) if older else None  # who leads lists all there is
+        return answer.revision, answer.revision
+
+    def _come_again(self, record: wire.Member, lease: int) -> tuple[int, int]:
+        """Register in place of what stands there. Raises Evicted or StoreUnavailable."""
+        self._place = None
+        there = self._client.get(self._key)
+        # One that was given up may yet arrive, and must not win then.
+        unchanged = messages.modified(self._key, there.mod_revision if there else 0)
+        put = messages.put(self._key, wire.encode(record), lease)
+        get = messages.get(self._key, keys_only=True)
+        answer = self._run.txn(
+            [*self._may_come(record), unchanged], [*self._take_over_slot(), put, get]
+        )
+        if not answer.succeeded:
+            raise self._refusal(record)
+        found = answer.responses[-1]
+        assert isinstance(found, messages.RangeResult)
+        return found.kvs[0].create_revision, answer.revision
+
+    def _may_come(self, record: wire.Member) -> list[messages.Compare]:
+        """Neither its pod is gone nor itself."""
+        return [
+            messages.absent(self._keys.gone(record.uid)),
+            messages.absent(self._keys.left(record.id)),
+        ]
 
     def _take_over_slot(self) -> list[messages.Op]:
         """A new process in the same slot replaces the older one at once, and for good."""
@@ -259,16 +306,13 @@ class EtcdBackend:
     def _follow_changes(self) -> None:
         """List, then watch until leadership may have changed or the watch cannot go on."""
         self._leading = False
-        found = self._client.get(self._key)
-        if found is None:
+        place, self._place = self._place, None
+        place = place or self._find_place()
+        if place is None:
             self._await_registration()
             return
-        predecessor = self._predecessor(found.create_revision)
-        ranges, listing = self._listing(predecessor)
-        if all(kv.key != self._key for kv in listing.kvs):
-            self._await_registration()  # deleted in the meantime: the watch would not tell
-            return
-        with self._client.watch(ranges, listing.revision + 1) as watch:
+        predecessor, listing = place.predecessor, place.listing
+        with self._client.watch(self._ranges(predecessor), listing.revision + 1) as watch:
             self._watch = watch
             self._listener.listed(map(_record, listing.kvs), continuous=self._continuous)
             self._continuous = True
@@ -310,17 +354,34 @@ class EtcdBackend:
         )
         return older.kvs[0].key if older.kvs else None
 
-    def _listing(
-        self, predecessor: str | None
-    ) -> tuple[list[messages.KeyRange], messages.RangeResult]:
+    def _find_place(self) -> _Place | None:
+        """Look where this member stands; None: its record is not there."""
+        found = self._client.get(self._key)
+        if found is None:
+            return None
+        predecessor = self._predecessor(found.create_revision)
+        listing = self._list(predecessor)
+        if all(kv.key != self._key for kv in listing.kvs):
+            return None  # deleted in the meantime: the watch would not tell
+        return _Place(predecessor, listing)
+
+    def _list(self, predecessor: str | None) -> messages.RangeResult:
         if predecessor is None:
-            everything = messages.prefix(self._keys.prefix)
-            return [everything], self._client.get_prefix(self._keys.prefix)
-        keys = [self._keys.round, self._keys.rank(self._member), self._key, predecessor]
+            return self._client.get_prefix(self._keys.prefix)
+        keys = [self._keys.round, self._keys.rank(self._member), self._key]
         answer = self._client.txn([], [messages.get(key) for key in keys])
         found = [r for r in answer.responses if isinstance(r, messages.RangeResult)]
-        kvs = tuple(kv for result in found for kv in result.kvs)
-        return [messages.one(key) for key in keys], messages.RangeResult(answer.header, kvs)
+        return messages.RangeResult(answer.header, tuple(kv for r in found for kv in r.kvs))
+
+    def _ranges(self, predecessor: str | None) -> list[messages.KeyRange]:
+        if predecessor is None:
+            return [messages.prefix(self._keys.prefix)]
+        heard = [self._keys.round, self._keys.rank(self._member)]
+        missed = [self._key, predecessor]
+        return [
+            *(messages.one(key) for key in heard),
+            *(messages.one(key, deletes_only=True) for key in missed),
+        ]
 
     def _tell(self, batch: messages.WatchBatch) -> None:
         puts = [_record(event.kv) for event in batch.events if event.kind == "put"]

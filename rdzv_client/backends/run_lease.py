@@ -41,6 +41,11 @@ class RunLease:
         self._lease = 0
         return self._client.txn(compares, _under(self._find(), success), failure)
 
+    def prepare(self) -> None:
+        """Find the lease, or make it, before it is needed; where etcd fails that is left to do."""
+        with contextlib.suppress(etcdv3.EtcdError):
+            self._find()
+
     def renew(self) -> None:
         """Keep the lease alive, if a third of its time has passed since that was done here.
 

@@ -51,10 +51,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class KeyRange:
-    """The keys from ``key`` up to but without ``end``; just ``key`` when ``end`` is empty."""
+    """The keys from ``key`` up to but without ``end``; just ``key`` when ``end`` is empty.
+
+    Who watches it with ``deletes_only`` is not told of what is put there.
+    """
 
     key: bytes
     end: bytes = b""
+    deletes_only: bool = False
 
     def __str__(self) -> str:
         if not self.end:
@@ -62,11 +66,11 @@ class KeyRange:
         return f"{self.key.decode(errors='backslashreplace')}*"
 
 
-def one(key: str) -> KeyRange:
+def one(key: str, *, deletes_only: bool = False) -> KeyRange:
     """The range of exactly this key. Raises ValueError when it is empty."""
     if not key:
         raise ValueError("an etcd key must not be empty")
-    return KeyRange(encode_key(key))
+    return KeyRange(encode_key(key), deletes_only=deletes_only)
 
 
 def prefix(start: str) -> KeyRange:
@@ -91,12 +95,16 @@ def decode_key(raw: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """Holds when the key's ``target`` stands to ``operand`` as ``relation`` says."""
+    """Holds when the key's ``target`` stands to ``operand`` as ``relation`` says.
+
+    With ``end``, when that is so for all keys from ``key`` up to it.
+    """
 
     key: str
     target: Literal["CREATE", "MOD", "VERSION", "VALUE", "LEASE"]
     operand: int | bytes
     relation: Literal["EQUAL", "GREATER", "LESS", "NOT_EQUAL"] = "EQUAL"
+    end: bytes = b""
 
 
 def created(key: str, revision: int) -> Compare:
@@ -112,6 +120,13 @@ def modified(key: str, revision: int) -> Compare:
 def absent(key: str) -> Compare:
     """The key does not exist."""
     return Compare(key, "CREATE", 0)
+
+
+def none_under(start: str) -> Compare:
+    """No key exists that begins with ``start``. Raises ValueError when that is empty."""
+    if not start:
+        raise ValueError("a prefix that is compared must not be empty")
+    return Compare(start, "CREATE", 0, end=prefix(start).end)
 
 
 def present(key: str) -> Compare:

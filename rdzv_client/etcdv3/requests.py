@@ -113,7 +113,8 @@ def authenticate_request(user: str, password: str) -> Request[str]:
 def watch_create(watch_id: int, keys: KeyRange, start_revision: int, *, prev_kv: bool) -> bytes:
     """The message that opens a watch on a stream; ``start_revision`` 0 means "from now"."""
     body = _keys(keys) | {"watch_id": str(watch_id), "start_revision": str(start_revision)}
-    return dump({"create_request": body | {"prev_kv": prev_kv}})
+    filters = {"filters": ["NOPUT"]} if keys.deletes_only else {}
+    return dump({"create_request": body | {"prev_kv": prev_kv} | filters})
 
 
 def watch_cancel(watch_id: int) -> bytes:
@@ -176,7 +177,9 @@ def _op(op: Op) -> Document:
 
 def _compare(compare: Compare) -> Document:
     operand = compare.operand
+    to = {"range_end": _text(compare.end)} if compare.end else {}
     return {
+        **to,
         "key": _text(encode_key(compare.key)),
         "target": compare.target,
         "result": compare.relation,

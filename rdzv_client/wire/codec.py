@@ -28,8 +28,8 @@ Document = TypeVar("Document", Settings, Gone, Drain, Member, Left, Round, Rank)
 
 def encode(document: Settings | Gone | Drain | Member | Left | Round | Rank) -> bytes:
     """Return the document as it stands in the store."""
-    fields = {"v": VERSION, **dataclasses.asdict(document)}
-    return json.dumps(fields, separators=(",", ":"), sort_keys=True).encode()
+    fields = {"v": VERSION, **vars(document)}
+    return json.dumps(fields, separators=(",", ":"), sort_keys=True, default=vars).encode()
 
 
 def decode(kind: type[Document], key: str, value: bytes) -> Document:

@@ -1,0 +1,99 @@
+"""What a round on etcd costs each member: requests and bytes, and how they grow with their number.
+
+Counted, never timed: a cost that grows with the number of members shows at any speed.
+"""
+
+import threading
+from contextlib import ExitStack
+
+import pytest
+from rounds import Run, enter
+from stores import EtcdRuns
+
+from rdzv_client.etcdv3 import connection, transport
+
+FEW, MANY = 4, 24
+
+
+class Meter:
+    """Counts the requests of all clients, and the bytes on all their connections."""
+
+    def __init__(self, monkeypatch):
+        self._lock = threading.Lock()
+        self.requests = self.bytes = 0
+        kept = {"send": connection.Connection.send, "exchange": transport.Transport.send}
+
+        def send(link, data, deadline_s):
+            self._add(bytes=len(data))
+            return kept["send"](link, data, deadline_s)
+
+        def request(carrier, *args, **kwargs):
+            self._add(requests=1)
+            return kept["exchange"](carrier, *args, **kwargs)
+
+        monkeypatch.setattr(connection.Connection, "send", send)
+        monkeypatch.setattr(transport.Transport, "send", request)
+        for name in ("receive", "receive_ready"):
+            self._count_received(monkeypatch, name)
+
+    def _count_received(self, monkeypatch, name):
+        kept = getattr(connection.Connection, name)
+
+        def receive(link, *args):
+            data = kept(link, *args)
+            self._add(bytes=len(data))
+            return data
+
+        monkeypatch.setattr(connection.Connection, name, receive)
+
+    def _add(self, requests=0, bytes=0):  # noqa: A002
+        with self._lock:
+            self.requests += requests
+            self.bytes += bytes
+
+    def take(self):
+        with self._lock:
+            taken = self.requests, self.bytes
+            self.requests = self.bytes = 0
+        return taken
+
+
+@pytest.fixture
+def meter(monkeypatch):
+    return Meter(monkeypatch)
+
+
+@pytest.fixture
+def store(shared_etcd):
+    store = EtcdRuns(shared_etcd)
+    yield store
+    store.close()
+
+
+def cost(store, meter, count):
+    """Requests and bytes for each member: of its first round, and of the next."""
+    with ExitStack() as stack:
+        run = Run(store, stack, lease_ttl=60)
+        bounds = {"min_nodes": count, "max_nodes": count}
+        members = [run.member(f"m{i}", slot=i, **bounds) for i in range(count)]
+        costs = []
+        for _ in range(2):
+            meter.take()
+            enter(*members)
+            requests, transferred = meter.take()
+            costs.append((requests / count, transferred / count))
+        return costs
+
+
+def test_what_a_round_costs_each_member_does_not_grow_with_their_number(store, meter):
+    few, many = cost(store, meter, FEW), cost(store, meter, MANY)
+    print(f"requests and bytes for each of {FEW}: {few}, of {MANY}: {many}")
+    for (few_requests, few_bytes), (many_requests, many_bytes) in zip(few, many, strict=True):
+        assert many_requests < 1.1 * few_requests
+        assert many_bytes < 1.25 * few_bytes
+
+
+def test_to_join_takes_a_lease_and_a_write_and_to_agree_one_write_more(store, meter):
+    (first, _), (again, _) = cost(store, meter, MANY)
+    assert first < 3 + 16 / MANY  # the leader's own: it lists, gives the run a lease, and decides
+    assert again < 2 + 16 / MANY  # to come back, and to agree
