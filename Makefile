@@ -15,6 +15,8 @@ TRAINING := $(ELASTICJOB_CACHE)/training
 NEEDS    := examples/digits/requirements.txt
 BIN      := .venv/bin
 PYTEST   := $(BIN)/python -m pytest
+PEERS    := $(ELASTICJOB_CACHE)/peers
+BENCH    := PYTHONPATH=$(PEERS) $(BIN)/python -m benchmarks
 
 CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is \
   Python " + sys.version.split()[0] + "; 3.11 or newer is needed: make PYTHON=python3.x ...")'
@@ -54,6 +56,12 @@ test-kills: setup-local  ## kill a worker KILLS times (20) at random moments of 
 scoreboard: .venv/.ready $(TRAINING)/.ready  ## sixteen situations, torch's rendezvous and ours side by side (15 min)
 	@$(BIN)/python -m benchmarks.scoreboard
 
+bench: setup-bench  ## measure against torch, in one run (about 40 min); writes build/bench.json
+	@$(BENCH)
+
+bench-quick: setup-bench  ## the same with fewer and smaller cases (about 4 min)
+	@$(BENCH) --quick
+
 crds: .venv/.ready  ## write crds/, and the chart's copy, anew from the models
 	@$(BIN)/python -m elasticjob_operator crd > crds/elasticjobs.yaml
 	@cp crds/elasticjobs.yaml charts/elasticjob/files-crds/
@@ -78,6 +86,10 @@ setup-local: .venv/.ready
 
 setup-current setup-kind: .venv/.ready
 
+# What torch's own backends for etcd need is kept apart: nothing of ours may come to use it.
+setup-bench: setup-local
+	@test -d $(PEERS) || $(BIN)/pip install --quiet --target $(PEERS) python-etcd==0.4.5
+
 binaries: .venv/.ready
 	@$(BIN)/python -m localcluster build > /dev/null
 
@@ -101,4 +113,5 @@ $(TRAINING)/.ready: $(NEEDS)
 	@touch $@
 
 .PHONY: help demo demo-down test check test-fast test-e2e test-kills scoreboard crds format clean \
-  preflight-local preflight-current preflight-kind setup-local setup-current setup-kind binaries
+  bench bench-quick setup-bench preflight-local preflight-current preflight-kind \
+  setup-local setup-current setup-kind binaries

@@ -1,0 +1,84 @@
+"""``python -m benchmarks``: ours and the peers by turns, in one run on one machine.
+
+Writes ``build/bench.json``, draws ``build/growth.svg``, and prints a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Final
+
+from benchmarks import chart, table
+from benchmarks.comparison import Case, Row, compare
+
+_MODULES: Final = ("formation", "changes", "idle", "store_ops")
+_BUILD: Final = Path("build")
+_LIMIT_S: Final = {True: 30.0, False: 120.0}
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    arguments = _arguments()
+    # To connect to a TCPStore looks up a name: where no DNS answers that takes 5 s, now and then.
+    os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:1")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # it would say so each time
+    wanted = [c for c in _cases(quick=arguments.quick) if fnmatch(c.name, arguments.case)]
+    if arguments.sizes:
+        wanted = [_resized(case, arguments.sizes) for case in wanted]
+    if not wanted:
+        sys.exit(f"no case is called {arguments.case!r}")
+    began, load = time.monotonic(), os.getloadavg()
+    rows = list(_measure(wanted, _LIMIT_S[arguments.quick]))
+    print(table.of(rows))
+    print(
+        f"{time.monotonic() - began:.0f} s; load {load[0]:.1f} before, "
+        f"{os.getloadavg()[0]:.1f} after; {os.cpu_count()} cores"
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer and smaller cases")
+    parser.add_argument("--case", default="*", help="only those with such a name, e.g. 'leave/*'")
+    parser.add_argument("--sizes", type=_sizes, help="these sizes instead, e.g. 2,8")
+    return parser.parse_args()
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+def _resized(case: Case, sizes: tuple[int, ...]) -> Case:
+    from dataclasses import replace  # noqa: PLC0415
+
+    return replace(case, sizes=sizes)
+
+
+def _cases(*, quick: bool) -> list[Case]:
+    modules = [importlib.import_module(f"benchmarks.cases.{name}") for name in _MODULES]
+    return [case for module in modules for case in module.cases(quick=quick)]
+
+
+def _measure(cases: Iterable[Case], limit_s: float) -> Iterable[Row]:
+    """Measure; what is there is written after each row, so that a run cut short is not lost."""
+    _BUILD.mkdir(exist_ok=True)
+    rows: list[Row] = []
+    for case in cases:
+        for row in compare(case, limit_s):
+            rows.append(row)
+            document = json.dumps([row.document() for row in rows], indent=1)
+            (_BUILD / "bench.json").write_text(document + "\n")
+            yield row
+    (_BUILD / "growth.svg").write_text(chart.growth(rows))
+
+
+if __name__ == "__main__":
+    main()
