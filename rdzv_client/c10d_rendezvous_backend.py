@@ -27,7 +27,9 @@ from rdzv_client.api import (
     RendezvousParameters,
     RendezvousStateError,
 )
+from rdzv_client.backends import StoreUnavailable
 from rdzv_client.backends.c10d import C10dBackend
+from rdzv_client.backends.c10d.line import Line
 from rdzv_client.dynamic_rendezvous import RendezvousBackend, Token
 from rdzv_client.options import Options
 from rdzv_client.tcp_store import DEFAULT_PORT, Endpoint, is_hosted
@@ -205,10 +207,17 @@ def _tcp_store(params: RendezvousParameters) -> tuple[TCPStore, bool]:
 
 def _open(run_id: str, host: str, port: int, timeout_s: int, *, hosting: bool) -> TCPStore:
     timeout = timedelta(seconds=timeout_s)
+    # On a line of its own: TCPStore waits for ever for a server that is none of its kind.
+    line = Line(
+        lambda: TCPStore(host, port, is_master=hosting, multi_tenant=True, timeout=timeout),
+        timeout_s + 1.0,  # its own words come first, where it has some
+    )
     try:
-        store = TCPStore(host, port, is_master=hosting, multi_tenant=True, timeout=timeout)
-    except _STORE_ERRORS as error:
+        store: TCPStore = line.call(lambda store: store)
+    except (*_STORE_ERRORS, StoreUnavailable) as error:
         raise RendezvousConnectionError(_STORE_FAILED) from error
+    finally:
+        line.close()
     if hosting:
         words = f"Process {os.getpid()} hosts the TCP store for the C10d rendezvous backend."
         construct_and_record_rdzv_event(run_id=run_id, message=words, node_state=NodeState.INIT)

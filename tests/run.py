@@ -13,7 +13,6 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 from tests import debian_etcd
 
@@ -33,7 +32,7 @@ class Step:
     command: tuple[str, ...] = ()
     tests: tuple[str, ...] = ()
     debians_etcd: bool = False
-    variables: Mapping[str, str] = MappingProxyType({})
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """torch's rendezvous backend over a c10d store: its one value, and how it is made."""
 
 import datetime as dt
+import socket
 import tempfile
 from base64 import b64encode
 from unittest import mock
@@ -159,6 +160,14 @@ def test_a_process_may_be_told_to_host(endpoint, is_host):
 def test_a_process_that_is_told_not_to_host_fails_when_nobody_does(endpoint):
     with pytest.raises(RendezvousConnectionError, match="The connection to the C10d store"):
         create_backend(parameters(endpoint, is_host="false", read_timeout="1"))
+
+
+def test_a_server_that_is_no_store_is_not_waited_for_longer_than_it_may_take_to_answer():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(RendezvousConnectionError) as failed:
+            create_backend(parameters(endpoint, is_host="false", read_timeout="1"))
+    assert "did not answer within" in str(failed.value.__cause__)
 
 
 def test_the_port_is_29400_by_default():
