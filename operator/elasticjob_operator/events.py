@@ -100,7 +100,7 @@ def _made(outcome: Outcome) -> Iterator[Event]:
     if first:
         yield Event("Normal", "WorkersCreated", f"made {_names(first)}")
     if again:
-        yield Event("Normal", "WorkersReplaced", f"made {_names(again)} in place of lost pods")
+        yield Event("Normal", "WorkersReplaced", f"made {_names(again)} in place of earlier ones")
 
 
 def _removed(plan: Plan, outcome: Outcome) -> Iterator[Event]:

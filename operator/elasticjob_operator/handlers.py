@@ -55,6 +55,9 @@ class Indices:
     def node(self, name: str) -> Node | None:
         return next(iter(self.nodes.get(name, ())), None)
 
+    def any_node_ready(self) -> bool:
+        return any(node.ready for found in self.nodes.values() for node in found)
+
     def jobs_on(self, node: str) -> set[Key]:
         """Return the jobs that have pods on this node."""
         return set(self.jobs_by_node.get(node, ()))

@@ -31,6 +31,10 @@ class Node:
     words: str = ""
 
     @property
+    def ready(self) -> bool:
+        return not self.off and self.unready_since is None
+
+    @property
     def off(self) -> bool:
         """Whether it is certain that nothing on it runs."""
         return self.absent or self.out_of_service

@@ -48,12 +48,14 @@ class StoreView:
 
     Attributes:
         reachable: Whether the operator has a live watch on it.
+        since: Since when it has been heard without interruption; None for long.
         problem: Why not, as a sentence.
         drains: Pods that were asked to leave, by UID.
         formed: Rounds seen to be formed, oldest first; some may be in the status already.
     """
 
     reachable: bool = False
+    since: datetime | None = None
     problem: str = ""
     revision: int = 0
     settings: wire.Settings | None = None
@@ -79,6 +81,8 @@ class Observed:
     store: StoreView = field(default_factory=StoreView)
     nodes: Mapping[str, Node] = field(default_factory=dict)
     """The nodes of the job's pods, by name; empty where the operator may not see nodes."""
+    any_node_ready: bool = True
+    """Whether any node of the cluster is."""
     last_words: Mapping[str, LastWords] = field(default_factory=dict)
     """What was said by workers that failed in pods that live on, by pod."""
 

@@ -64,6 +64,9 @@ class Sight(Protocol):
     def sees_nodes(self) -> bool:
         """Whether nodes are watched at all."""
 
+    def any_node_ready(self) -> bool:
+        """Return whether any node of the cluster is ready."""
+
 
 class Reconciler:
     """Looks after jobs."""
@@ -150,7 +153,9 @@ class Reconciler:
             store_pod=next((p for p in self._sight.store(key) if p.job_uid == memory.uid), None),
             store=link.view if link else StoreView(),
         )
-        seen = dataclasses.replace(seen, nodes=await self._nodes(seen))
+        nodes = await self._nodes(seen)
+        ready = not nodes or self._sight.any_node_ready()
+        seen = dataclasses.replace(seen, nodes=nodes, any_node_ready=ready)
         return dataclasses.replace(seen, last_words=await self._last_words(seen))
 
     async def _nodes(self, seen: Observed) -> dict[str, Node]:

@@ -94,6 +94,7 @@ class Link:
         self._changed = changed
         self._mirror = Mirror(run_id)
         self._reachable = False
+        self._heard_since: datetime | None = None
         self._problem = ""
         self._unwritten: dict[str, str] = {}
         self._drained: dict[str, Drained] = {}
@@ -111,7 +112,8 @@ class Link:
     def view(self) -> StoreView:
         """What the store holds, as far as it is known."""
         known = self._mirror.view(reachable=self._reachable, problem=self._problem)
-        return dataclasses.replace(known, drains={**known.drains, **self._drained})
+        drains = {**known.drains, **self._drained}
+        return dataclasses.replace(known, drains=drains, since=self._heard_since)
 
     async def first_contact(self, timeout_s: float) -> None:
         """Wait until the store was reached, or was found not to answer, for the first time."""
@@ -208,6 +210,8 @@ class Link:
             delay_s = min(delay_s * 2, RETRY_MAX_S)
 
     def _set_reachable(self, *, reachable: bool, problem: str) -> None:
+        if reachable != self._reachable:
+            self._heard_since = _now() if reachable else None
         self._reachable, self._problem = reachable, problem
         self._tried.set()
         self._changed()

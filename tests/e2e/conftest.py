@@ -68,6 +68,14 @@ def cluster():
     local_cluster.down(CLUSTER)
 
 
+@pytest.fixture(scope="session")
+def machines(cluster):
+    """The local cluster's machines, of which a node may be ended."""
+    if os.environ.get("ELASTICJOB_E2E_KUBECONFIG"):
+        pytest.skip("only a node of the local cluster can be ended")
+    return local_cluster.load(CLUSTER)
+
+
 @dataclasses.dataclass(frozen=True)
 class Operator:
     """The operator's deployment."""

@@ -2,7 +2,9 @@
 
 A node that is gone, or that an administrator has put out of service, takes its pods with it at
 once. One that is only not ready may come back, and what runs on it may train on: its pods are lost
-when it has not been ready for a while and the store does not hear their members either.
+when it has not been ready for a while and the store, which has been heard for as long, does not
+hear their members either. When no node at all is ready, that is more likely the control plane's
+trouble than that of all nodes, and nothing is given up.
 """
 
 from __future__ import annotations
@@ -23,9 +25,13 @@ def marked(observed: Observed) -> Observed:
     """Return the snapshot with the pods marked that are lost with their node."""
     if not observed.nodes:
         return observed
-    heard = {m.uid for m in observed.store.members} if observed.store.reachable else set()
+    # Members need a moment to come back to a store that was away.
+    listened = observed.store.reachable and _heard_s(observed) >= UNREADY_S
+    heard = {member.uid for member in observed.store.members}
     pods = tuple(
-        pod if pod.ended else replace(pod, lost=_lost(observed, pod.node, heard=pod.uid in heard))
+        pod
+        if pod.ended
+        else replace(pod, lost=_lost(observed, pod.node, silent=listened and pod.uid not in heard))
         for pod in observed.pods
     )
     return replace(observed, pods=pods)
@@ -47,9 +53,14 @@ def removals(observed: Observed) -> Iterator[actions.DeletePod]:
 
 def look_again_s(observed: Observed) -> float | None:
     """Return after how many seconds a node will have been not ready for too long."""
-    used = {pod.node for pod in observed.pods if not pod.ended}
-    waits = (UNREADY_S - _unready_s(observed, n) for n in observed.nodes.values() if n.name in used)
-    return min((left_s for left_s in waits if 0 < left_s <= UNREADY_S), default=None)
+    used = {pod.node for pod in observed.pods if pod.alive}
+    unready = [n for n in observed.nodes.values() if n.name in used and not n.ready]
+    if not unready:
+        return None
+    if not observed.any_node_ready:
+        return UNREADY_S  # nobody tells this job of another job's node
+    since = (_heard_s(observed), *(_unready_s(observed, node) for node in unready))
+    return min((UNREADY_S - s for s in since if s < UNREADY_S), default=None)
 
 
 def _store_removal(observed: Observed) -> Iterator[actions.DeletePod]:
@@ -61,12 +72,12 @@ def _store_removal(observed: Observed) -> Iterator[actions.DeletePod]:
     pod = observed.store_pod
     if pod is None or observed.store.reachable:
         return
-    if why := _lost(observed, pod.node, heard=False):
+    if why := _lost(observed, pod.node, silent=True):
         why = f"the rendezvous store was lost with its node {pod.node}, {why}"
         yield actions.DeletePod(pod.name, pod.uid, why, at_once=True)
 
 
-def _lost(observed: Observed, name: str, *, heard: bool) -> str:
+def _lost(observed: Observed, name: str, *, silent: bool) -> str:
     """Return what became of this node, if what ran on it is lost; else nothing."""
     node = observed.nodes.get(name)
     if node is None:
@@ -75,7 +86,7 @@ def _lost(observed: Observed, name: str, *, heard: bool) -> str:
         return "which is gone"
     if node.out_of_service:
         return "which is out of service"
-    if node.unready_since is None or heard or _unready_s(observed, node) < UNREADY_S:
+    if not (silent and observed.any_node_ready) or _unready_s(observed, node) < UNREADY_S:
         return ""
     return f"which is not ready ({node.words})"
 
@@ -83,6 +94,12 @@ def _lost(observed: Observed, name: str, *, heard: bool) -> str:
 def _is_off(observed: Observed, name: str) -> bool:
     node = observed.nodes.get(name)
     return node is not None and node.off
+
+
+def _heard_s(observed: Observed) -> float:
+    """Return for how long the store has been heard."""
+    since = observed.store.since
+    return (observed.now - since).total_seconds() if since else UNREADY_S
 
 
 def _unready_s(observed: Observed, node: Node) -> float:

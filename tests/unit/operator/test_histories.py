@@ -32,6 +32,7 @@ class Cluster(RuleBasedStateMachine):
         self.names = Counter()
         self.now = builders.NOW
         self.store = StoreView(reachable=True, settings=settings())
+        self.nodes = {}
         self.own_failures = 0
         self.end = None
 
@@ -40,7 +41,12 @@ class Cluster(RuleBasedStateMachine):
     @rule(crashes=st.booleans())
     def reconcile(self, crashes):
         observed = Observed(
-            self.now, self.job, tuple(self.pods.values()), a_store_pod(), self.store
+            self.now,
+            self.job,
+            tuple(self.pods.values()),
+            a_store_pod(),
+            self.store,
+            nodes=self.nodes,
         )
         decided = plan.plan(observed, SETTINGS)
         made, gone = [], []
@@ -71,7 +77,7 @@ class Cluster(RuleBasedStateMachine):
 
     def delete(self, step):
         pod = self.pods[step.name]
-        if pod.ended:
+        if pod.ended or step.at_once:
             del self.pods[step.name]
         else:
             self.pods[step.name] = builders.deleting(pod)
@@ -83,6 +89,15 @@ class Cluster(RuleBasedStateMachine):
     def scale(self, replicas):
         spec = self.job.spec.model_copy(update={"replicas": replicas})
         self.job = self.job.model_copy(update={"spec": spec})
+
+    @rule(suspend=st.booleans())
+    def suspend(self, suspend):
+        change = {"run_policy": api.RunPolicy(suspend=suspend)}
+        self.job = self.job.model_copy(update={"spec": self.job.spec.model_copy(update=change)})
+
+    @rule(node=st.sampled_from(["node-0", "node-1"]), is_there=st.booleans())
+    def lose_a_node(self, node, is_there):
+        self.nodes[node] = builders.a_node(node, absent=not is_there)
 
     @rule(seconds=st.sampled_from([0.1, 1, 10, 100]))
     def wait(self, seconds):

@@ -60,9 +60,25 @@ def test_a_pod_is_lost_with_its_node(node, heard, at_once):
     assert marked_gone(now) == [THERE.uid]
 
 
-def test_a_store_that_does_not_answer_hears_nobody():
-    node = a_node("node-1", unready_s=LONG)
-    assert removals(running(node, heard=True).silent_store()) == [("digits-1-0", False)]
+def test_while_the_store_does_not_answer_nobody_knows_who_trains_on():
+    assert removals(running(a_node("node-1", unready_s=1000)).silent_store()) == []
+
+
+def test_members_get_a_moment_to_come_back_to_a_store_that_was_away():
+    now = running(a_node("node-1", unready_s=1000)).store(since=builders.NOW)
+    assert removals(now.later(LONG - 1)) == []
+    assert planned(now.later(LONG - 1)).after_s == 1
+    assert removals(now.later(LONG)) == [("digits-1-0", False)]
+
+
+def test_when_no_node_at_all_is_ready_the_nodes_are_not_to_blame():
+    now = running(a_node("node-1", unready_s=1000))
+    nobody = builders.Seen(replace(now.observed, any_node_ready=False))
+    assert removals(nobody) == []
+    assert planned(nobody).after_s == LONG
+    gone = running(a_node("node-1", absent=True))
+    gone = builders.Seen(replace(gone.observed, any_node_ready=False))
+    assert removals(gone) == [("digits-1-0", True)]
 
 
 def test_a_node_that_is_not_ready_is_looked_at_again_when_it_is_time():

@@ -277,7 +277,7 @@ def test_a_lost_worker_its_replacement_and_the_new_round_are_told():
     made = report.Outcome(created=(report.Created("digits-1-1", 1, 1),))
     assert happened(now, made) == [
         ("WorkerLost", "pod digits-1-0 was killed (exit code 137)"),
-        ("WorkersReplaced", "made digits-1-1 in place of lost pods"),
+        ("WorkersReplaced", "made digits-1-1 in place of earlier ones"),
     ]
     after = now.pods(a_pod(0), killed, a_pod(1, 1)).told(told(now, made))
     after = after.rounds(a_round(1, *BOTH), a_round(2, a_pod(0), a_pod(1, 1), cause="lost"))

@@ -1,0 +1,46 @@
+"""A job that trains is made smaller, suspended and resumed."""
+
+import json
+
+from examples.demo import story
+
+
+def suspend(job, suspend):
+    change = json.dumps({"spec": {"runPolicy": {"suspend": suspend}}})
+    words = ("patch", f"elasticjob/{job.name}", "--type=merge", f"--patch={change}")
+    job.tools.show("kubectl", *words)
+
+
+def test_scaling_in_costs_one_round_and_nobody_fails(run, manifest):
+    job = run(manifest(epochs=400, width=64, minReplicas=1, replicas=3))
+    job.wait("an epoch of three workers", lambda known: story.count_epochs(known, 3) >= 1)
+    before = job.known.rounds[-1]
+    job.scale(1)
+    job.wait("an epoch of the one that is left", lambda known: story.count_epochs(known, 1) >= 1)
+    known = job.wait("two pods to be gone", lambda known: known.job["status"]["replicas"] == 1)
+    assert [one.number for one in known.rounds if one.number > before.number] == [before.number + 1]
+    assert known.job["status"]["rendezvous"]["history"][-1]["cause"] == "drain"
+    assert known.rounds[-1].members == before.members[:1], "rank 0 stays"
+    assert known.job["status"]["restarts"]["infrastructure"] == 0
+    assert known.job["status"]["restarts"]["counted"] == 0
+    job.delete()
+
+
+def test_a_suspended_job_goes_on_with_the_next_round(run, manifest):
+    job = run(manifest(epochs=30, width=64))
+    job.wait("two epochs of two workers", lambda known: story.count_epochs(known, 2) >= 2)
+    suspend(job, True)
+    job.wait("Suspended", lambda known: known.holds("Suspended"))
+    job.tools.show(
+        *("kubectl", "wait", "--for=delete", "pods", f"--selector=rdzv.dev/job={job.name}"),
+        *("--timeout=90s",),
+        timeout_s=100,
+    )
+    before = job.known
+    suspend(job, False)
+    known = job.wait("Complete", lambda known: known.holds("Complete"), 300)
+    assert known.rounds[-1].number > before.rounds[-1].number
+    run_ids = {one.job["status"]["rendezvous"]["runId"] for one in (before, known)}
+    assert len(run_ids) == 1
+    assert known.job["status"]["restarts"]["counted"] == 0
+    assert known.job["status"]["restarts"]["infrastructure"] == 0
