@@ -44,3 +44,15 @@ def test_a_suspended_job_goes_on_with_the_next_round(run, manifest):
     assert len(run_ids) == 1
     assert known.job["status"]["restarts"]["counted"] == 0
     assert known.job["status"]["restarts"]["infrastructure"] == 0
+
+
+def test_a_rule_about_exit_codes_holds_for_a_worker_whose_pod_lives_on(run, manifest):
+    """torchrun starts a failed worker again in its pod: only its log tells the exit code."""
+    rule = {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [42]}}
+    command = ["torchrun", "--no-python", "sh", "-c", "sleep 3; exit 42"]
+    policy = {"rules": [rule]}
+    job = run(manifest(command=command, maxRestarts=100, failurePolicy=policy))
+    known = job.wait("Failed", lambda known: known.holds("Failed"))
+    assert known.condition("Failed")["reason"] == "FailurePolicy"
+    assert known.job["status"]["lastFailure"]["exitCode"] == 42
+    assert known.job["status"]["restarts"]["counted"] == 1
