@@ -111,4 +111,4 @@ class Backend(Protocol):
         """Remove the member's record, and say how it left."""
 
     def stop(self) -> None:
-        """Stop listening and showing life. Never raises; ends within a second."""
+        """Stop listening and showing life. Never raises; ends within a few seconds."""

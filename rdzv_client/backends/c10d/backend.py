@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 
 _BACKOFF_S: Final = (0.1, 2.0)
 _GOODBYE_S: Final = 0.4
+# A process that ends while a thread of it is inside torch is aborted. A thread whose connection is
+# lost comes out of it late: torch first writes down its stack.
+_RETURN_S: Final = 3.0
 
 
 class C10dBackend:
@@ -130,7 +133,7 @@ class C10dBackend:
                 self._do(lambda store: self._seat.rouse(store, ear.number), _GOODBYE_S)
             except StoreUnavailable as error:
                 log.debug("The listening thread could not be woken: %s", error)
-            ear.join(_GOODBYE_S)
+            ear.join(_RETURN_S)
         self._line.close()
 
     # --- the connection ---
