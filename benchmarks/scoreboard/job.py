@@ -103,6 +103,7 @@ class Job(AbstractContextManager["Job"]):
                 f"--rdzv-endpoint={self.contender.scheme}{self.place.endpoint}",
                 f"--local-addr={name}",
             ),
+            f"--log-dir={self.folder / 'logs'}",
             f"--rdzv-conf={self.contender.conf(self.place, conf or {})}",
             *flags,
             *(str(HERE / "worker.py"), *self._worker),

@@ -6,6 +6,7 @@ import importlib
 import os
 import pickle
 import statistics
+import subprocess
 import tempfile
 import time
 from contextlib import ExitStack
@@ -92,7 +93,7 @@ def _etcd_store(contender: Contender, stack: ExitStack, prefix: str) -> tuple[An
         server = importlib.import_module(f"{package}.etcd_server").EtcdServer(
             stack.enter_context(tempfile.TemporaryDirectory())
         )
-        server.start(timeout=20, num_retries=1)
+        server.start(timeout=20, num_retries=1, stderr=subprocess.DEVNULL)
         stack.callback(server.stop)
         client = server.get_client()
         return importlib.import_module(f"{package}.etcd_store").EtcdStore(client, prefix), ""

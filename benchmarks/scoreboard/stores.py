@@ -74,7 +74,10 @@ class TcpStore(AbstractContextManager["TcpStore"]):
 
     def replace(self) -> None:
         command = [sys.executable, "-m", "benchmarks.scoreboard.tcp_store", str(self._port)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        # What it says of clients that break off, or of values that are none, is no news here.
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
         assert self._process.stdout
         self._process.stdout.readline()
 
