@@ -280,6 +280,7 @@ class ProtocolHandler(api.RendezvousHandler):
 
     def _refuse(self, step: participation.Closed) -> NoReturn:
         if self._was_spare:
+            log.info("Run %s is over, and did not need this node: %s.", self._run_id, step.reason)
             self._leave("finished", "the run ended before there was a place for it")
             raise SystemExit(0)
         raise api.RendezvousClosedError(f"run {self._run_id} is closed: {step.reason}")

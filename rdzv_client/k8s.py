@@ -82,12 +82,23 @@ def show_log() -> None:
     ``RDZV_LOG_LEVEL`` sets the level (INFO). Where logging is set up already, that is kept.
     """
     log = logging.getLogger("rdzv_client")
-    if log.handlers or logging.getLogger().handlers:
+    root = logging.getLogger()
+    if log.handlers or (root.handlers and not _is_default(root)):
         return
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s rendezvous: %(message)s"))
     log.addHandler(handler)
     log.setLevel(os.environ.get("RDZV_LOG_LEVEL", "INFO").upper())
+    log.propagate = not root.handlers  # nothing twice
+
+
+def _is_default(root: logging.Logger) -> bool:
+    """Whether nobody set up logging on purpose: torch 2.5's run does ``logging.info(...)``."""
+    if root.level != logging.WARNING or len(root.handlers) != 1:
+        return False
+    handler = root.handlers[0]
+    layout = getattr(handler.formatter, "_fmt", None)
+    return type(handler) is logging.StreamHandler and layout == logging.BASIC_FORMAT
 
 
 def etcd_endpoints(endpoint: str) -> list[str]:

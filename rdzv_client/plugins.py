@@ -14,6 +14,8 @@ from rdzv_client import k8s
 
 Creator = Callable[[Any], Any]
 
+_TORCHRUN: Final = "torch.distributed.run"
+
 
 def create_c10d_handler(params: Any) -> Any:
     """Make a handler whose members meet in a ``TCPStore`` or a ``FileStore``.
@@ -43,7 +45,9 @@ def create_etcd_handler(params: Any) -> Any:
 
 def _show_log_of_torchrun() -> None:
     """A program that uses the library sets up its own logging."""
-    if "torch.distributed.run" in sys.modules:
+    # With python -m torch.distributed.run the module bears another name.
+    main = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if _TORCHRUN in sys.modules or getattr(main, "name", None) == _TORCHRUN:
         k8s.show_log()
 
 

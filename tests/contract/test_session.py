@@ -1,6 +1,7 @@
 """Members form rounds over every kind of real store, and keep them through its outages."""
 
 import json
+import logging
 from contextlib import ExitStack
 
 import pytest
@@ -124,7 +125,8 @@ def test_the_run_is_closed_when_all_have_finished(run):
     assert a.shutdown()
 
 
-def test_a_spare_that_was_not_needed_ends_with_success(run):
+def test_a_spare_that_was_not_needed_ends_with_success_and_says_so(run, caplog):
+    caplog.set_level(logging.INFO, logger="rdzv_client")
     run.settings(expected=2, high=2)
     a, b, c = (run.member(name, slot) for slot, name in enumerate("abc"))
     enter(a, b)
@@ -135,6 +137,7 @@ def test_a_spare_that_was_not_needed_ends_with_success(run):
     with pytest.raises(SystemExit) as ended:
         spare.result()
     assert ended.value.code == 0
+    assert "over, and did not need this node: all 2 members finished" in caplog.text
 
 
 def test_the_operators_word_closes_the_run_for_who_waits(run):
