@@ -188,6 +188,7 @@ class RendezvousHandler(ABC):
             RendezvousConnectionError: the store could not be reached.
             RendezvousStateError: what stands in the store is not the state of a rendezvous.
             RendezvousTimeoutError: the round was not complete in time.
+            SystemExit: with 0, the run ended and did not need this node.
         """
 
     @abstractmethod
