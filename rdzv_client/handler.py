@@ -11,7 +11,16 @@ from typing import NoReturn
 
 from torch.distributed import TCPStore
 
-from rdzv_client import api, events, participation, protocol, round_store, termination, wire
+from rdzv_client import (
+    api,
+    events,
+    participation,
+    protocol,
+    round_store,
+    termination,
+    torchrun,
+    wire,
+)
 from rdzv_client.backends import StoreUnavailable
 from rdzv_client.options import Options
 from rdzv_client.session import Session
@@ -73,8 +82,9 @@ class ProtocolHandler(api.RendezvousHandler):
             RendezvousConnectionError: the store could not be reached within that time.
             RendezvousStateError: what stands in the store is not a valid round.
             RendezvousError: this member's place was given up; the message says why.
-            SystemExit: with 0: it waited as a spare, and the run ended without needing it, or it
-                was asked to leave; torchrun would take any other exception for a failure.
+            RendezvousGracefulExitError: it waited as a spare, and the run ended without needing it,
+                or it was asked to leave. Under torchrun, which takes any exception for a failure,
+                it is SystemExit with 0.
         """
         began = time.monotonic()
         self._events.attempts("next_rendezvous")
@@ -207,7 +217,7 @@ class ProtocolHandler(api.RendezvousHandler):
         session = self._session
         if session.dismissed:
             log.info("Leaving run %s: %s.", self._run_id, session.evicted)
-            raise SystemExit(0)
+            _end_well(f"run {self._run_id}: {session.evicted}")
         if session.evicted is not None:
             raise api.RendezvousError(session.evicted)
         self._refuse_what_cannot_be_read()
@@ -282,7 +292,7 @@ class ProtocolHandler(api.RendezvousHandler):
         if self._was_spare:
             log.info("Run %s is over, and did not need this node: %s.", self._run_id, step.reason)
             self._leave("finished", "the run ended before there was a place for it")
-            raise SystemExit(0)
+            _end_well(f"run {self._run_id} ended without needing this node: {step.reason}")
         raise api.RendezvousClosedError(f"run {self._run_id} is closed: {step.reason}")
 
     def _info(self, step: participation.Enter) -> api.RendezvousInfo:
@@ -340,3 +350,10 @@ class ProtocolHandler(api.RendezvousHandler):
         if words != self._said:
             self._said = words
             log.info("Waiting in run %s: %s.", self._run_id, words)
+
+
+def _end_well(reason: str) -> NoReturn:
+    """End this node's part with success."""
+    if torchrun.is_running():
+        raise SystemExit(0)
+    raise api.RendezvousGracefulExitError(reason)

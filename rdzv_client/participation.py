@@ -84,7 +84,10 @@ def follow(me: wire.Member, round_: wire.Round | None, rank: wire.Rank | None) -
 
 def _outside(round_: wire.Round) -> Step:
     if round_.phase == "complete":
-        words = f"round {round_.number} stands with {round_.world_size} members; waiting to join"
+        members = f"{round_.world_size} member{'s' if round_.world_size != 1 else ''}"
+        full = round_.world_size >= round_.max_nodes > 0
+        what = "as many as there may be; waiting as a spare" if full else "waiting to join"
+        words = f"round {round_.number} stands with {members}{',' if full else ';'} {what}"
         return Await(words, as_spare=True)
     return Await(f"the round after {round_.number} is being formed")
 

@@ -6,15 +6,12 @@ warning. So nothing is imported here before a handler is made.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from rdzv_client import k8s
+from rdzv_client import k8s, torchrun
 
 Creator = Callable[[Any], Any]
-
-_TORCHRUN: Final = "torch.distributed.run"
 
 
 def create_c10d_handler(params: Any) -> Any:
@@ -45,9 +42,7 @@ def create_etcd_handler(params: Any) -> Any:
 
 def _show_log_of_torchrun() -> None:
     """A program that uses the library sets up its own logging."""
-    # With python -m torch.distributed.run the module bears another name.
-    main = getattr(sys.modules.get("__main__"), "__spec__", None)
-    if _TORCHRUN in sys.modules or getattr(main, "name", None) == _TORCHRUN:
+    if torchrun.is_running():
         k8s.show_log()
 
 

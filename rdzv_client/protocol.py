@@ -125,7 +125,8 @@ def all_finished(view: View, _now: float) -> Verdict | None:
         return None
     wanted = {i for i, rank in view.last_ranks.items() if rank.uid not in view.drains}
     if wanted and view.finished >= wanted:
-        return Close(f"all {count(len(wanted), 'member')} finished with success")
+        who = f"all {len(wanted)} members" if len(wanted) > 1 else "the only member"
+        return Close(f"{who} finished with success")
     return None
 
 

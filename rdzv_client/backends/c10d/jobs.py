@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections.abc import Sequence
 
 from rdzv_client import publication, wire
 from rdzv_client.backends.c10d import layout as names_of
@@ -133,11 +134,16 @@ def beat(store: Store, seat: Seat, pulses: Pulses) -> None:
     read = counts(store, [layout.beat(other) for other in watched])
     silent = pulses.observe(dict(zip(watched, read, strict=True)), time.monotonic())
     if silent and seat.leading:
-        log.info("As the leader: no sign of life from the members %s.", silent)
+        log.info("As the leader: no sign of life from %s.", ", ".join(_ids(seat, silent)))
         retire(store, layout, silent)
         ring(store, layout, [names_of.member(other) for other in silent])
     elif silent or leader == NOBODY:
         _take_over(store, seat, number, leader)
+
+
+def _ids(seat: Seat, numbers: Sequence[int]) -> list[str]:
+    members = dict(seat.chair.members) if seat.chair else {}
+    return [members[n].key.rpartition("/")[2] if n in members else str(n) for n in numbers]
 
 
 def _take_over(store: Store, seat: Seat, number: int, leader: int) -> None:
