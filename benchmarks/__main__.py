@@ -19,7 +19,7 @@ from typing import Final
 from benchmarks import chart, table
 from benchmarks.comparison import Case, Row, compare
 
-_MODULES: Final = ("formation", "changes", "idle", "store_ops")
+_MODULES: Final = ("formation", "changes", "idle", "store_ops", "simulated")
 _BUILD: Final = Path("build")
 _LIMIT_S: Final = {True: 30.0, False: 120.0}
 

@@ -30,7 +30,7 @@ def cases(*, quick: bool) -> list[Case]:
                     sizes,
                     unit,
                     ours.measures(figure),
-                    {TORCH.name: torch.measures(figure)},
+                    {} if quick and store == "etcd" else {TORCH.name: torch.measures(figure)},
                     remark=f"over {seconds:g} s; agents ask every 0.1 s"
                     + ("; members and server together" if figure else "; TCP payload, both ways"),
                 )

@@ -35,12 +35,16 @@ def cases(*, quick: bool) -> list[Case]:
         ("add", add_own, 0),
         ("get-of-1000-keys", get_own, 1000),
     )
+    sizes = _CLIENTS[:1] if quick else _CLIENTS
     return [
-        _case(f"store-ops/etcd-{name}", seconds, action, others) for name, action, others in kinds
+        _case(f"store-ops/etcd-{name}", sizes, seconds, action, others)
+        for name, action, others in kinds
     ]
 
 
-def _case(name: str, seconds: float, action: Callable[..., float], others: int) -> Case:
+def _case(  # noqa: PLR0917 - one line of a table
+    name: str, sizes: tuple[int, ...], seconds: float, action: Callable[..., float], others: int
+) -> Case:
     def of(contender: Contender) -> Measure:
         return functools.partial(_measure, contender, action, others, seconds)
 
@@ -48,7 +52,7 @@ def _case(name: str, seconds: float, action: Callable[..., float], others: int) 
     remark = f"{seconds:g} s each; values of 16 bytes; n clients in at most 8 processes"
     if action is set_own:
         remark += "; TCPStore's set waits for no answer"
-    return Case(name, _CLIENTS, "1/s", of(_OURS), peers, more_is_better=True, remark=remark)
+    return Case(name, sizes, "1/s", of(_OURS), peers, more_is_better=True, remark=remark)
 
 
 def _measure(  # noqa: PLR0917 - bound from the left, one by one
