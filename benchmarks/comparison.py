@@ -12,6 +12,7 @@ RUNS: Final = 3
 OURS: Final = "ours"
 BOUND: Final = "bound"
 
+_SKIPPED: Final = "not measured at this size in the quick run"
 _SMALLER: Final = " (at a smaller size; not tried at this one)"
 
 Measure = Callable[[int, float], float]
@@ -81,7 +82,7 @@ class Series:
     def begin(self) -> None:
         """Go on with the next size."""
         self.figures = []
-        if self.note and _SMALLER not in self.note:
+        if self.note and self.note != _SKIPPED and _SMALLER not in self.note:
             self.note += _SMALLER
 
     def run(self, n: int, limit_s: float) -> None:
@@ -117,7 +118,7 @@ def compare(case: Case, limit_s: float) -> Iterator[Row]:
             series.begin()
         for peer in peers:
             if n > case.peers_up_to and not peer.name.startswith(BOUND):
-                peer.note = peer.note or "not measured at this size in the quick run"
+                peer.note = peer.note or _SKIPPED
         for _ in range(RUNS):
             for series in (ours, *peers):
                 series.run(n, limit_s)

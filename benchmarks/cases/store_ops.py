@@ -42,7 +42,7 @@ def cases(*, quick: bool) -> list[Case]:
     ]
 
 
-def _case(  # noqa: PLR0917 - one line of a table
+def _case(
     name: str, sizes: tuple[int, ...], seconds: float, action: Callable[..., float], others: int
 ) -> Case:
     def of(contender: Contender) -> Measure:
