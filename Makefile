@@ -56,10 +56,10 @@ test-kills: setup-local  ## kill a worker KILLS times (20) at random moments of 
 scoreboard: .venv/.ready $(TRAINING)/.ready  ## sixteen situations, torch's rendezvous and ours side by side (15 min)
 	@$(BIN)/python -m benchmarks.scoreboard
 
-bench: setup-bench  ## measure against torch, in one run (about 40 min); writes build/bench.json
+bench: setup-bench  ## measure against torch, in one run (an hour); writes build/bench.json
 	@$(BENCH)
 
-bench-quick: setup-bench  ## the same with fewer and smaller cases (about 4 min)
+bench-quick: setup-bench  ## the same with fewer and smaller cases (about 8 min)
 	@$(BENCH) --quick
 
 crds: .venv/.ready  ## write crds/, and the chart's copy, anew from the models
