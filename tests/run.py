@@ -5,6 +5,7 @@ python -m tests.run check fast storms servers cluster
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import subprocess
 import sys
@@ -26,6 +27,7 @@ class Step:
 
     ``debians_etcd``: the tests run on the etcd that Debian ships in place of ours.
     ``variables``: what else the tests read from the environment.
+    ``keyword``: only tests whose file or name has it.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Step:
     tests: tuple[str, ...] = ()
     debians_etcd: bool = False
     variables: Mapping[str, str] = field(default_factory=dict)
+    keyword: str = ""
 
 
 @dataclass
@@ -46,34 +49,47 @@ class Outcome:
     skipped: list[str] = field(default_factory=list)
 
 
-GROUPS: dict[str, tuple[Step, ...]] = {
+Lane = tuple[Step, ...]
+
+# The lanes of a group run side by side: tests of servers wait more than they compute.
+GROUPS: dict[str, tuple[Lane, ...]] = {
     "check": (
-        Step("format", ("ruff", "format", "--check", "--quiet", ".")),
-        Step("lint", ("ruff", "check", "--quiet", ".")),
-        Step("types", ("mypy",)),
-        Step("import contracts", ("lint-imports",)),
-    ),
-    "fast": (Step("unit", tests=("unit", "protocol", "simulation")),),
-    "storms": (
-        Step(
-            "storms of faults",
-            tests=("simulation/test_faults.py",),
-            variables={"SCHEDULES": "10000"},
+        (
+            Step("format", ("ruff", "format", "--check", "--quiet", ".")),
+            Step("lint", ("ruff", "check", "--quiet", ".")),
+            Step("types", ("mypy",)),
+            Step("import contracts", ("lint-imports",)),
         ),
-        Step(
-            "untrusted documents",
-            tests=("unit/rdzv_client/test_untrusted.py",),
-            variables={"EXAMPLES": "1000"},
+    ),
+    "fast": ((Step("unit", tests=("unit", "protocol", "simulation")),),),
+    "storms": (
+        (
+            Step(
+                "storms of faults",
+                tests=("simulation/test_faults.py",),
+                variables={"SCHEDULES": "10000"},
+            ),
+            Step(
+                "untrusted documents",
+                tests=("unit/rdzv_client/test_untrusted.py",),
+                variables={"EXAMPLES": "1000"},
+            ),
         ),
     ),
     "servers": (
-        Step("chart", tests=("chart",)),
-        Step("contract", tests=("contract",)),
-        Step("contract on Debian's etcd", tests=("contract",), debians_etcd=True),
-        Step("integration", tests=("integration",)),
-        Step("torchrun", tests=("torchrun",)),
+        (
+            Step("chart", tests=("chart",)),
+            Step("contract", tests=("contract",)),
+            Step(
+                "contract on Debian's etcd", tests=("contract",), debians_etcd=True, keyword="etcd"
+            ),
+        ),
+        (
+            Step("integration", tests=("integration",)),
+            Step("torchrun", tests=("torchrun",)),
+        ),
     ),
-    "cluster": (Step("end to end", tests=("e2e",)),),
+    "cluster": ((Step("end to end", tests=("e2e",)),),),
 }
 
 
@@ -83,12 +99,21 @@ def main(names: Sequence[str]) -> int:
     if unknown or not names:
         print(f"usage: python -m tests.run {{{','.join(GROUPS)}}} ...", file=sys.stderr)
         return 2
-    outcomes = [run(step) for name in names for step in GROUPS[name]]
+    outcomes = [outcome for name in names for outcome in run_group(GROUPS[name])]
     summarise(outcomes)
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 
 
-def run(step: Step) -> Outcome:
+def run_group(lanes: Sequence[Lane]) -> list[Outcome]:
+    """Run the lanes side by side; what a step prints then appears when it ends."""
+    if len(lanes) == 1:
+        return [run(step) for step in lanes[0]]
+    with concurrent.futures.ThreadPoolExecutor(len(lanes)) as pool:
+        ran = pool.map(lambda lane: [run(step, quiet=True) for step in lane], lanes)
+        return [outcome for lane in ran for outcome in lane]
+
+
+def run(step: Step, *, quiet: bool = False) -> Outcome:
     """Run one step and read what its tests reported."""
     print(f"\n=== {step.name}", flush=True)
     report = REPORTS / f"{step.name.replace(' ', '-').replace(chr(39), '')}.xml"
@@ -101,8 +126,11 @@ def run(step: Step) -> Outcome:
         environ["ELASTICJOB_ETCD"] = str(debian_etcd.fetch())
     environ |= step.variables
     command = _command(step, report)
-    status = subprocess.run(command, cwd=ROOT, env=environ, check=False).returncode
-    outcome = Outcome(step, status == 0, time.monotonic() - began)
+    kept = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if quiet else {}
+    ended = subprocess.run(command, cwd=ROOT, env=environ, check=False, text=True, **kept)
+    if quiet:
+        print(f"\n=== {step.name} has ended\n{ended.stdout}", flush=True)
+    outcome = Outcome(step, ended.returncode == 0, time.monotonic() - began)
     if step.tests:
         _read(report, outcome)
     return outcome
@@ -113,7 +141,8 @@ def _command(step: Step, report: Path) -> list[str]:
         program, *arguments = step.command
         return [str(Path(sys.executable).parent / program), *arguments]
     folders = [f"tests/{folder}" for folder in step.tests]
-    return [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *folders]
+    only = ["-k", step.keyword] if step.keyword else []
+    return [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *only, *folders]
 
 
 def _read(report: Path, outcome: Outcome) -> None:
