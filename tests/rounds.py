@@ -1,6 +1,7 @@
 """A run of handlers on a real store, and calls of ``next_rendezvous`` in threads."""
 
 import itertools
+import secrets
 import threading
 import time
 
@@ -22,7 +23,7 @@ class Run:
 
     def __init__(self, store, stack, **chosen):
         self.store, self._stack = store, stack
-        self.keys = wire.Keys(f"run-{next(_numbers)}")
+        self.keys = wire.Keys(f"run-{secrets.token_hex(6)}")
         self.options = options.parse({"lease_ttl": 2, "last_call_timeout": 60, **chosen})
         self._seq = 0
 

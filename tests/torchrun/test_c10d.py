@@ -84,7 +84,7 @@ def test_an_agent_that_is_told_to_stop_leaves_and_the_others_go_on(agents):
 def test_all_end_with_success_when_their_workers_do(agents):
     alive = agents.gather(2)
     assert agents.job.restarts() == 0
-    assert agents.job.finish(*alive, limit_s=LIMIT_S), agents.job.fate()
+    assert agents.job.finish(*alive), agents.job.fate()
 
 
 def test_a_paused_leader_is_replaced_and_comes_back_as_one_of_many():
@@ -105,4 +105,4 @@ def test_a_paused_leader_is_replaced_and_comes_back_as_one_of_many():
         agents.alive.append(leader)
         agents.work_together(since=mark)
         assert job.restarts() == 0
-        assert job.finish(*agents.alive, limit_s=LIMIT_S), job.fate()
+        assert job.finish(*agents.alive), job.fate()
