@@ -132,6 +132,7 @@ def test_all_calls_are_made_on_one_connection():
 def test_a_call_that_is_not_answered_is_given_up_with_its_connection():
     line = Line(Doors(), timeout_s=0.05)
     answer = threading.Event()
+    assert line.call(lambda store: store) == 1
     with pytest.raises(StoreUnavailable, match=r"did not answer within 0\.05 s"):
         line.call(lambda _: answer.wait(10))
     assert line.call(lambda store: store, timeout_s=5) == 2
