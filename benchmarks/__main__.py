@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
@@ -32,7 +33,7 @@ def main() -> None:
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # it would say so each time
     wanted = [c for c in _cases(quick=arguments.quick) if fnmatch(c.name, arguments.case)]
     if arguments.sizes:
-        wanted = [_resized(case, arguments.sizes) for case in wanted]
+        wanted = [replace(case, sizes=arguments.sizes) for case in wanted]
     if not wanted:
         sys.exit(f"no case is called {arguments.case!r}")
     began, load = time.monotonic(), os.getloadavg()
@@ -54,12 +55,6 @@ def _arguments() -> argparse.Namespace:
 
 def _sizes(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
-
-
-def _resized(case: Case, sizes: tuple[int, ...]) -> Case:
-    from dataclasses import replace  # noqa: PLC0415
-
-    return replace(case, sizes=sizes)
 
 
 def _cases(*, quick: bool) -> list[Case]:

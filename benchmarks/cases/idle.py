@@ -59,12 +59,12 @@ class _Idle:
             run = Run(uuid.uuid4().hex, proxy.port, n, n)
             with Crowd(functools.partial(self._contender.join, run), n) as crowd:
                 crowd.do(enter, time.monotonic() + 0.5, limit_s=limit_s)
-                time.sleep(2.0)
+                time.sleep(2.0)  # what forming the round set off has come to rest
                 polling = crowd.begin(ask, self._seconds + 1.0)
-                time.sleep(0.5)
+                time.sleep(0.5)  # all have begun to ask
                 before = counter.total, crowd.cpu_s() + server.cpu_s()
                 began = time.monotonic()
-                time.sleep(self._seconds)
+                time.sleep(self._seconds)  # what is measured: that nothing happens
                 took_s = time.monotonic() - began
                 after = counter.total, crowd.cpu_s() + server.cpu_s()
                 crowd.collect(polling, 60)
