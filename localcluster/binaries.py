@@ -35,6 +35,9 @@ PACKAGES = {
     "helm": "helm.sh/helm/v3/cmd/helm",
 }
 
+# What a cluster does not need; each has a Go module of its own, in a folder of its name.
+APART = {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}
+
 _SOURCES = ("go.mod", "go.sum", "coredns/main.go", "pause/main.go")
 
 
@@ -84,7 +87,7 @@ def folder() -> Path:
 
 
 def ensure(names: Iterable[str] | None = None) -> dict[str, Path]:
-    """Return the path of each named program (all of them by default), building what is missing.
+    """Return the path of each named program, building what is missing; by default all of a cluster.
 
     Safe to call from several processes at once: they build one after another. A first build of all
     takes about 12 minutes on two processors; it says how far it is. Its logs stay in the folder.
@@ -93,8 +96,8 @@ def ensure(names: Iterable[str] | None = None) -> dict[str, Path]:
         LocalClusterError: a name is unknown, Go is missing, or a build failed.
     """
     wanted = list(PACKAGES) if names is None else list(names)
-    if unknown := sorted(set(wanted) - set(PACKAGES)):
-        known = ", ".join(PACKAGES)
+    if unknown := sorted(set(wanted) - set(PACKAGES) - set(APART)):
+        known = ", ".join((*PACKAGES, *APART))
         raise LocalClusterError(f"unknown program {', '.join(unknown)}; there are: {known}")
     binaries = _paths(wanted)
     if _missing(binaries):
@@ -122,11 +125,19 @@ def _check_go(missing: list[Path]) -> None:
 
 
 def _paths(names: Iterable[str]) -> dict[str, Path]:
-    return {name: folder() / name for name in names}
+    return {name: (_folder_apart(name) if name in APART else folder()) / name for name in names}
+
+
+def _folder_apart(name: str) -> Path:
+    digest = hashlib.sha256(platform.machine().encode())
+    for source in ("go.mod", "go.sum"):
+        digest.update((paths.HERE / name / source).read_bytes())
+    return paths.cache() / f"{name}-{digest.hexdigest()[:12]}"
 
 
 def _missing(binaries: dict[str, Path]) -> list[Path]:
-    return [binaries[name] for name in PACKAGES if name in binaries and not binaries[name].exists()]
+    ordered = [binaries[name] for name in (*PACKAGES, *APART) if name in binaries]
+    return [path for path in ordered if not path.exists()]
 
 
 @contextmanager
@@ -151,13 +162,16 @@ def _build(missing: list[Path]) -> None:
 
 
 def _build_one(target: Path, what: str, began: float) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.partial")
     log = target.with_name(f"{target.name}.log")
-    command = ["go", "build", *flags(), "-o", str(partial), PACKAGES[target.name]]
+    apart = APART.get(target.name)
+    package = apart or PACKAGES[target.name]
+    command = ["go", "build", *flags(), "-o", str(partial), package]
     with log.open("w") as file:
         process = subprocess.Popen(
             command,
-            cwd=paths.HERE,
+            cwd=paths.HERE / target.name if apart else paths.HERE,
             env={**os.environ, "CGO_ENABLED": "0"},
             stdin=subprocess.DEVNULL,
             stdout=file,

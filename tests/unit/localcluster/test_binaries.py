@@ -46,6 +46,19 @@ def test_programs_that_know_their_version_are_told_it() -> None:
     assert f"k8s.io/component-base/version.gitVersion={kubernetes}" in told
 
 
+def test_what_a_cluster_does_not_need_is_built_from_a_module_of_its_own(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("kwok/go.mod", "kwok/go.sum"):
+        (sources / name).parent.mkdir(exist_ok=True)
+        (sources / name).write_text("")
+    script = 'while [ "$1" != -o ]; do shift; done; pwd > "$2"; echo "$3" >> "$2"'
+    pretend_go(tmp_path, script, monkeypatch)
+    built = binaries.ensure(["kwok"])["kwok"]
+    assert built.read_text().split() == [str(sources / "kwok"), "sigs.k8s.io/kwok/cmd/kwok"]
+    assert built.parent != binaries.folder()
+
+
 def test_another_source_means_another_folder_and_the_old_one_is_kept(sources: Path) -> None:
     before = binaries.folder()
     assert binaries.folder() == before
