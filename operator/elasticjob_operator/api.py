@@ -91,6 +91,9 @@ class RunPolicy(Model):
     clean_pod_policy: Literal["Running", "All", "None"] = "Running"
     """Which pods are deleted when the job is over: those still Running, All of them, or None.
     Deleted pods take their logs with them."""
+    failed_pods_history_limit: Annotated[int, Field(ge=0, le=1000)] = 10
+    """How many pods that failed are kept for their logs while the job goes on, the newest ones, of
+    each index one. What becomes of them in the end says cleanPodPolicy."""
 
 
 class ElasticJobSpec(Model):
@@ -282,6 +285,9 @@ class ElasticJobStatus(Model):
     """Label selector of the worker pods, for autoscalers."""
     attempt: int = 0
     """How often the whole job started over."""
+    client_image: str = ""
+    """The image of the rendezvous client in the workers, from the first round on. New pods get the
+    same one, whatever the operator is upgraded to, until the job is suspended."""
     start_time: str | None = None
     """When the job was started, or last resumed; unset for one that was suspended ever since."""
     completion_time: str | None = None

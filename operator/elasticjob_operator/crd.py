@@ -256,14 +256,27 @@ def _rule(rule: str, message: str, path: str | None = None, numbers: str | None 
     }
 
 
-def _fixed(field: str, *, optional: bool = False) -> Schema:
-    """Refuse a change that could not reach workers that already run."""
+def _fixed(field: str) -> Schema:
+    """Refuse a change that would part the job from its store, or its workers from each other."""
+    message = f"{field} cannot be changed: it would not reach the workers that already run"
+    return _rule(f"self.{field} == oldSelf.{field}", message, f".{field}")
+
+
+def _fixed_unless_suspended(field: str, *, optional: bool = False) -> Schema:
+    """Refuse a change that could not reach workers that already run; a suspended job has none.
+
+    Queues edit the template in the same request by which they suspend or resume a job.
+    """
     same = f"self.{field} == oldSelf.{field}"
     if optional:
         same = f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || {same})"
-    message = f"{field} cannot be changed: it would not reach the workers that already run"
+    message = (
+        f"{field} cannot be changed while the job runs: it would not reach the workers that"
+        " already run; set runPolicy.suspend to true first"
+    )
     # A field that may be absent cannot be the path of an error.
-    return _rule(same, message, None if optional else f".{field}")
+    path = None if optional else f".{field}"
+    return _rule(f"self.runPolicy.suspend || oldSelf.runPolicy.suspend || ({same})", message, path)
 
 
 SPEC_RULES: list[Schema] = [
@@ -294,11 +307,11 @@ SPEC_RULES: list[Schema] = [
         "onExitCodes.containerName of each rule must name one of template.spec.containers",
         ".failurePolicy.rules",
     ),
-    _fixed("template"),
-    _fixed("nprocPerNode"),
     _fixed("rendezvous"),
-    _fixed("clientInjection"),
-    _fixed("trainingContainer", optional=True),
+    _fixed_unless_suspended("template"),
+    _fixed_unless_suspended("nprocPerNode"),
+    _fixed_unless_suspended("clientInjection"),
+    _fixed_unless_suspended("trainingContainer", optional=True),
 ]
 
 FIELD_RULES: dict[str, list[Schema]] = {
@@ -326,7 +339,10 @@ _OVER = (
 )
 _SAME = " && ".join(
     f"self.spec.{field} == oldSelf.spec.{field}"
-    for field in ("replicas", "minReplicas", "maxReplicas", "maxRestarts")
+    for field in (
+        *("replicas", "minReplicas", "maxReplicas", "maxRestarts", "failurePolicy"),
+        *("template", "nprocPerNode", "clientInjection"),
+    )
 )
 
 OBJECT_RULES: list[Schema] = [

@@ -11,8 +11,14 @@ ATTEMPT: Final = "rdzv.dev/attempt"
 JOB_UID: Final = "rdzv.dev/job-uid"
 """On pods that the job owns only through another object."""
 
+BLUEPRINT: Final = "rdzv.dev/blueprint"
+"""On a worker's pod: a digest of what it was made from."""
+
 WORKER: Final = "worker"
 STORE: Final = "store"
+
+CLIENT: Final = "rdzv-client"
+"""The name of the init container that brings the rendezvous client, and of its volume."""
 
 TRAINING_CONTAINER: Final = "kubectl.kubernetes.io/default-container"
 """Names the training container; kubectl's own annotation, so that `kubectl logs` picks it too."""

@@ -86,6 +86,8 @@ class WorkerPod:
         exit_codes: Of all containers that ended, by name.
         conditions: Those that are not about the pod's start.
         lost: What became of its node, if the pod is lost with it; else empty.
+        blueprint: The digest of what it was made from.
+        client: The image of the rendezvous client that was brought into it.
     """
 
     name: str
@@ -108,6 +110,8 @@ class WorkerPod:
     exit_codes: tuple[tuple[str, int], ...] = ()
     conditions: tuple[PodCondition, ...] = ()
     lost: str = ""
+    blueprint: str = ""
+    client: str = ""
 
     @property
     def ended(self) -> bool:
@@ -175,7 +179,8 @@ def worker_pod(body: Mapping[str, Any]) -> WorkerPod:
     """Reduce a worker's pod to what the operator needs of it."""
     metadata, status = body["metadata"], body.get("status") or {}
     tags = metadata.get("labels") or {}
-    training = (metadata.get("annotations") or {}).get(labels.TRAINING_CONTAINER, "")
+    notes = metadata.get("annotations") or {}
+    training = notes.get(labels.TRAINING_CONTAINER, "")
     states = {entry["name"]: entry for entry in status.get("containerStatuses") or ()}
     failed_init, init_exit_code = _failed_init(status)
     return WorkerPod(
@@ -198,6 +203,8 @@ def worker_pod(body: Mapping[str, Any]) -> WorkerPod:
         phase_message=status.get("message") or "",
         exit_codes=tuple(_exit_codes(status)),
         conditions=tuple(_conditions(status)),
+        blueprint=notes.get(labels.BLUEPRINT, ""),
+        client=_client(body.get("spec") or {}),
     )
 
 
@@ -220,6 +227,12 @@ def owner_uid(metadata: Mapping[str, Any]) -> str:
     """Return the UID of the object's controller, empty if it has none."""
     owners = metadata.get("ownerReferences") or ()
     return next((owner["uid"] for owner in owners if owner.get("controller")), "")
+
+
+def _client(spec: Mapping[str, Any]) -> str:
+    """Return the image that brings the rendezvous client, empty if none does."""
+    images = {entry["name"]: entry.get("image") for entry in spec.get("initContainers") or ()}
+    return images.get(labels.CLIENT) or ""
 
 
 def _container(state: Mapping[str, Any]) -> Container:

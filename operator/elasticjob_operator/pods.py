@@ -10,13 +10,13 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any, Final
 
-from elasticjob_operator import api, book, labels, provision
+from elasticjob_operator import api, blueprint, book, labels, provision
 from elasticjob_operator.observed import run_id
 from elasticjob_operator.settings import Settings
 
 Manifest = dict[str, Any]
 
-CLIENT_VOLUME: Final = "rdzv-client"
+CLIENT_VOLUME: Final = labels.CLIENT
 CLIENT_SOURCE: Final = "/opt/elasticjob/client"
 CLIENT_MOUNT: Final = "/rdzv_client.d"
 DEFAULT_GRACE_S: Final = 30
@@ -35,7 +35,8 @@ def worker(job: api.ElasticJob, index: int, attempt: int, settings: Settings) ->
     training["env"] = environment(job, index, spec, training)
     training.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
     if job.spec.client_injection == "Auto":
-        _inject_client(spec, training, settings)
+        image = job.status.client_image or settings.client_image
+        _inject_client(spec, training, image, settings.image_pull_policy)
     _complete(job, spec)
     name = job.metadata.name
     return {
@@ -53,6 +54,7 @@ def worker(job: api.ElasticJob, index: int, attempt: int, settings: Settings) ->
             "annotations": {
                 **(metadata.get("annotations") or {}),
                 labels.TRAINING_CONTAINER: training["name"],
+                labels.BLUEPRINT: blueprint.digest(job.spec),
             },
             "ownerReferences": [provision.owner(job)],
         },
@@ -135,7 +137,7 @@ def _training(job: api.ElasticJob, spec: Manifest) -> Manifest:
     return container
 
 
-def _inject_client(spec: Manifest, training: Manifest, settings: Settings) -> None:
+def _inject_client(spec: Manifest, training: Manifest, image: str, pull_policy: str) -> None:
     mount = {"name": CLIENT_VOLUME, "mountPath": CLIENT_MOUNT}
     spec["volumes"] = [
         *(spec.get("volumes") or ()),
@@ -147,8 +149,8 @@ def _inject_client(spec: Manifest, training: Manifest, settings: Settings) -> No
     ]
     copy = {
         "name": CLIENT_VOLUME,
-        "image": settings.client_image,
-        "imagePullPolicy": settings.image_pull_policy,
+        "image": image,
+        "imagePullPolicy": pull_policy,
         "command": ["cp", "-R", f"{CLIENT_SOURCE}/.", CLIENT_MOUNT],
         "volumeMounts": [mount],
         # Requests equal limits, so that a pod that is Guaranteed stays so.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from elasticjob_operator import api, book, conditions, history, labels, policies
 from elasticjob_operator.plan import Plan
+from elasticjob_operator.pod_facts import by_age
 from elasticjob_operator.policies import Facts, over, suspension, waiting
 from elasticjob_operator.policies.waiting import Waiting
 from elasticjob_operator.timestamps import stamp
@@ -55,6 +56,7 @@ def status(plan: Plan, outcome: Outcome) -> api.ElasticJobStatus:
             "completion_time": (told.completion_time or now) if plan.over else None,
             "rendezvous": _rendezvous(plan),
             "restarts": facts.restarts,
+            "client_image": _client_image(plan),
             "last_failure": facts.last_failure,
             "attempts": _attempts(plan, outcome),
             "conditions": _conditions(plan, outcome),
@@ -108,6 +110,18 @@ def _rendezvous(plan: Plan) -> api.RendezvousStatus:
     if plan.suspended:
         return told.model_copy(update={"state": "Waiting", "waiting": 0})
     return told
+
+
+def _client_image(plan: Plan) -> str:
+    """Return the client of the first round; a job that is resumed may get another one."""
+    facts, told = plan.facts, plan.facts.observed.status.client_image
+    pods = by_age(facts.observed.pods)
+    if plan.suspended and not any(pod.occupied for pod in pods):
+        return ""
+    if told or plan.suspended:
+        return told
+    members = history.last_members(facts.observed.store, facts.rendezvous)
+    return next((pod.client for pod in pods if pod.name in members and pod.client), "")
 
 
 def _counts(plan: Plan, created: int) -> dict[str, object]:

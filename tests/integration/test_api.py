@@ -172,28 +172,62 @@ def test_scaling_beyond_the_bounds_is_refused(kubectl):
     assert kubectl.get("elasticjob", "digits")["spec"]["replicas"] == 4
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("template", template({**CONTAINER, "image": "trainer:2"})),
-        ("nprocPerNode", 2),
-        ("rendezvous", {"leaseSeconds": 9}),
-        ("clientInjection", "None"),
-        ("trainingContainer", "trainer"),
-    ],
-)
-def test_an_edit_that_could_not_reach_running_workers_is_refused(kubectl, field, value):
+OTHER_TEMPLATE = template({**CONTAINER, "image": "trainer:2"})
+MADE_FROM = [
+    ("template", OTHER_TEMPLATE),
+    ("nprocPerNode", 2),
+    ("clientInjection", "None"),
+    ("trainingContainer", "trainer"),
+]
+
+
+def edit(kubectl, **spec):
+    patch = json.dumps({"spec": spec})
+    return kubectl.tried("patch", "ej", "digits", "--type=merge", f"--patch={patch}").stderr
+
+
+@pytest.mark.parametrize(("field", "value"), MADE_FROM)
+def test_what_workers_are_made_from_is_edited_while_the_job_is_suspended(kubectl, field, value):
     kubectl.create(manifest())
-    patch = json.dumps({"spec": {field: value}})
-    refused = kubectl.tried("patch", "ej", "digits", "--type=merge", f"--patch={patch}")
-    words = f"{field} cannot be changed: it would not reach the workers that already run"
-    assert words in refused.stderr
+    words = f"{field} cannot be changed while the job runs: it would not reach the workers that"
+    assert words in edit(kubectl, **{field: value})
+    assert not edit(kubectl, runPolicy={"suspend": True})
+    assert not edit(kubectl, **{field: value})
+    assert not edit(kubectl, runPolicy={"suspend": False})
+    assert kubectl.get("ej", "digits")["spec"][field] == value
 
 
-@pytest.mark.parametrize("field", ["minReplicas", "maxReplicas", "maxRestarts"])
-def test_an_edit_that_can_be_honoured_is_taken(kubectl, field):
+def test_a_queue_edits_the_template_as_it_resumes_and_suspends(kubectl):
+    """In one request each, as Kueue does: in with the node selector of its choice, and out."""
+    kubectl.create(manifest(runPolicy={"suspend": True}))
+    chosen = template(CONTAINER, nodeSelector={"pool": "spot"})
+    assert not edit(kubectl, template=chosen, runPolicy={"suspend": False})
+    own = {"spec": {"nodeSelector": None}}
+    assert "cannot be changed while the job runs" in edit(kubectl, template=own)
+    assert not edit(kubectl, template=own, runPolicy={"suspend": True})
+    assert "nodeSelector" not in kubectl.get("ej", "digits")["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize("suspend", [True, False])
+def test_where_workers_meet_cannot_be_changed(kubectl, suspend):
+    kubectl.create(manifest(runPolicy={"suspend": suspend}))
+    words = "rendezvous cannot be changed: it would not reach the workers that already run"
+    assert words in edit(kubectl, rendezvous={"leaseSeconds": 9})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"minReplicas": 2}, {"maxReplicas": 5}, {"replicas": 3}, {"maxRestarts": 2}),
+        {"failurePolicy": {"noProgressRounds": 2}},
+        {"runPolicy": {"activeDeadlineSeconds": 9}},
+        {"runPolicy": {"failedPodsHistoryLimit": 0}},
+    ],
+    ids=str,
+)
+def test_an_edit_that_can_be_honoured_is_taken(kubectl, change):
     kubectl.create(manifest(minReplicas=1, replicas=2))
-    kubectl("patch", "ej", "digits", "--type=merge", f'--patch={{"spec":{{"{field}":2}}}}')
+    assert not edit(kubectl, **change)
 
 
 def test_a_job_that_is_over_cannot_be_changed(kubectl):
@@ -206,8 +240,9 @@ def test_a_job_that_is_over_cannot_be_changed(kubectl):
         "lastTransitionTime": "2026-11-23T12:00:00Z",
     }
     kubectl.patch_status("ej", "digits", {"conditions": [over]})
-    refused = kubectl.tried("scale", "elasticjob/digits", "--replicas=3")
-    assert "the job is over: delete it and create it anew" in refused.stderr
+    for change in ({"replicas": 3}, {"maxRestarts": 9}, {"failurePolicy": {"noProgressRounds": 1}}):
+        assert "the job is over: delete it and create it anew" in edit(kubectl, **change)
+    assert not edit(kubectl, runPolicy={"ttlSecondsAfterFinished": 60}), "it may be tidied up"
 
 
 def test_every_field_can_be_explained(kubectl):

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count, islice
 
-from elasticjob_operator import api, backoff, book, endings
+from elasticjob_operator import api, backoff, blueprint, book, endings
 from elasticjob_operator.observed import Observed
 from elasticjob_operator.pod_facts import WorkerPod, by_age
-from elasticjob_operator.policies import Facts, failures, scale_in
+from elasticjob_operator.policies import Facts, failures, retention, scale_in
 
 SIDECAR_GRACE_S = 30.0
 """How long the containers beside a training that failed may take to end by themselves."""
 OUTLIVED = "its training failed, and its other containers still run"
+OVERTAKEN = "the job was edited since the pod was made"
 LEFT = "scaled in, and it has left the round"
 
 Slots = Mapping[int, list[WorkerPod]]
@@ -62,18 +64,21 @@ def scale(facts: Facts) -> Scale:
     """
     observed, slots = facts.observed, _by_index(facts.observed)
     leaving = [pod for pod in observed.pods if observed.drains(pod) and not pod.deleting]
-    taken = {i: held for i, pods in slots.items() if (held := _holder(observed, pods))}
+    outdated = _outdated(observed)
+    taken = {i: held for i, pods in slots.items() if (held := _holder(observed, pods, outdated))}
     staying = [pod for pod in taken.values() if not pod.ended]
     surplus = scale_in.choose(facts, staying, max(0, len(staying) - observed.spec.replicas))
     wanted, delays = _vacancies(facts, slots, taken)
     leave_s = {pod: scale_in.leaves_s(pod, observed) for pod in leaving}
-    outlived = {pod: sidecar_grace_s(pod, observed) for pod in _outlived(slots)}
+    old = dict(retention.surplus(observed, _backed_off(facts)))
+    outlived = {p: sidecar_grace_s(p, observed) for p in _outlived(slots) if p not in old}
     why = f"scaled in to {observed.spec.replicas} replicas"
     unwanted = (
         *(Unwanted(pod, why) for pod in surplus if not pod.running),
         *(Unwanted(pod, LEFT) for pod, due_s in leave_s.items() if due_s == 0),
         *_doubles(slots, taken),
-        *_old(slots),
+        *(Unwanted(pod, OVERTAKEN) for pod in by_age(outdated) if pod.index not in taken),
+        *(Unwanted(pod, reason) for pod, reason in old.items()),
         *(Unwanted(pod, OUTLIVED) for pod, grace_s in outlived.items() if grace_s == 0),
     )
     delays += [due_s for due_s in (*leave_s.values(), *outlived.values()) if due_s > 0]
@@ -109,14 +114,22 @@ def _vacancies(
     return made[: missing - len(delays)], delays
 
 
-def _holder(observed: Observed, pods: Sequence[WorkerPod]) -> WorkerPod | None:
+def _holder(
+    observed: Observed, pods: Sequence[WorkerPod], outdated: AbstractSet[WorkerPod]
+) -> WorkerPod | None:
     """Return the pod that holds the index of these pods."""
-    holding = (pod for pod in pods if pod.holds_slot and not observed.drains(pod))
+    holding = (p for p in pods if p.holds_slot and p not in outdated and not observed.drains(p))
     return next(holding, None)
 
 
 def _alive(observed: Observed) -> int:
     return sum(pod.alive or pod.succeeded for pod in observed.pods)
+
+
+def _backed_off(facts: Facts) -> set[str]:
+    """Return the failed pods off which it is read how long their replacements wait."""
+    failed = (pod for pod in facts.observed.pods if pod.failed)
+    return {p.name for p in failed if backoff_s(p, facts.restarts, facts.observed) > 0}
 
 
 def backoff_s(last: WorkerPod, restarts: api.Restarts, observed: Observed) -> float:
@@ -170,13 +183,14 @@ def _doubles(slots: Slots, taken: Mapping[int, WorkerPod]) -> list[Unwanted]:
     ]
 
 
-def _old(slots: Slots) -> list[Unwanted]:
-    """Of the failed pods of an index, the newest is kept for its log."""
-    old = []
-    for pods in slots.values():
-        failed = [pod for pod in pods if pod.failed and not pod.deleting]
-        old += [Unwanted(pod, "a newer failed pod of this index is kept") for pod in failed[:-1]]
-    return old
+def _outdated(observed: Observed) -> set[WorkerPod]:
+    """Return the pods that were made before the suspended job was edited, and still live."""
+    current = blueprint.digest(observed.spec)
+    return {
+        pod
+        for pod in observed.pods
+        if pod.alive and blueprint.is_outdated(pod, current) and not observed.drains(pod)
+    }
 
 
 def _outlived(slots: Slots) -> list[WorkerPod]:

@@ -96,7 +96,7 @@ def test_a_finished_worker_is_not_replaced():
 
 def test_of_the_failed_pods_of_an_index_the_newest_is_kept_for_its_log():
     pods = [ended(a_pod(1, 0), 1), ended(a_pod(1, 1), 1), a_pod(1, 2)]
-    assert deleted(seen().pods(a_pod(0), *pods)) == ["digits-1-0"]
+    assert deleted(told(seen().pods(a_pod(0), *pods))) == ["digits-1-0"]
 
 
 def test_a_failed_pod_whose_sidecars_do_not_end_is_deleted_after_a_moment():

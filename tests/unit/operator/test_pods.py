@@ -3,7 +3,7 @@
 import builders
 import pytest
 
-from elasticjob_operator import pods
+from elasticjob_operator import api, pods
 from elasticjob_operator.settings import Settings
 
 SETTINGS = Settings(client_image="client:1", etcd_image="etcd:1")
@@ -35,6 +35,13 @@ def test_the_name_tells_index_and_attempt_and_the_job_owns_it():
     assert metadata["labels"]["rdzv.dev/attempt"] == "2"
     owner = metadata["ownerReferences"][0]
     assert (owner["uid"], owner["controller"]) == (builders.JOB_UID, True)
+
+
+def test_a_job_that_has_its_own_client_keeps_it():
+    own = api.ElasticJobStatus(client_image="client:0")
+    for status, image in ((None, "client:1"), (own, "client:0")):
+        init = worker(builders.a_job(status=status))["spec"]["initContainers"][0]
+        assert (init["name"], init["image"]) == ("rdzv-client", image)
 
 
 def test_torchrun_gets_its_options_from_the_environment():
