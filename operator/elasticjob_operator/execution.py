@@ -18,12 +18,12 @@ from elasticjob_operator import (
     gateway,
     observed,
     pod_facts,
-    provision,
     report,
     rounds,
 )
 from elasticjob_operator.plan import RESYNC_S, STORE_AGAIN_S, Plan
 from elasticjob_operator.pod_facts import WorkerPod
+from elasticjob_operator.provisioning import addresses, names
 from elasticjob_operator.workqueue import Key
 
 log = logging.getLogger(__name__)
@@ -177,8 +177,8 @@ class Executor:
         return await self._cluster.apply(manifest)
 
     def _follow(self, key: Key, job: api.ElasticJob, memory: Memory) -> None:
-        memory.borrowed_store = not provision.has_own_store(job)
-        urls = provision.store_urls(job, memory.store_host)
+        memory.borrowed_store = not names.has_own_store(job)
+        urls = addresses.store_urls(job, memory.store_host)
         since = job.status.rendezvous.revision
         self._stores.follow(memory.uid, urls, observed.run_id(job), since, lambda: self._dirty(key))
 

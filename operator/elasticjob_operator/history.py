@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable
 from typing import Literal
 
-from elasticjob_operator import api, provision
+from elasticjob_operator import api
 from elasticjob_operator.observed import FormedRound, Observed, StoreView, run_id
+from elasticjob_operator.provisioning import addresses
 from elasticjob_operator.timestamps import stamp
 from rdzv_client import wire
 
@@ -42,7 +43,7 @@ def record(observed: Observed) -> api.RendezvousStatus:
         update={
             "history": (*told.history, *records)[-api.HISTORY_ROUNDS :],
             "run_id": run_id(observed.job),
-            "endpoint": provision.worker_endpoint(observed.job),
+            "endpoint": addresses.worker_endpoint(observed.job),
             "state": state(store),
             "revision": max([told.revision, *(formed.revision for formed in news)]),
         }

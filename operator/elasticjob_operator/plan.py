@@ -11,7 +11,7 @@ from elasticjob_operator import (
     endings,
     pods,
     policies,
-    provision,
+    provisioning,
     stock,
 )
 from elasticjob_operator.observed import Observed
@@ -56,7 +56,7 @@ def plan(observed: Observed, settings: Settings) -> Plan:
         return Plan(facts, None, closing.park(observed))
     scaled = scale.scale(facts)
     steps: list[actions.Action] = [
-        actions.Provision(provision.manifests(observed.job, settings)),
+        actions.Provision(provisioning.manifests(observed.job, settings)),
         *_tell_store(facts, scaled),
         *_drain(scaled),
         *(actions.DeletePod(u.pod.name, u.pod.uid, u.reason) for u in scaled.unwanted),

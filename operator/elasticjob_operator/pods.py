@@ -10,8 +10,10 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any, Final
 
-from elasticjob_operator import api, blueprint, book, labels, provision
+from elasticjob_operator import api, blueprint, book, labels
 from elasticjob_operator.observed import run_id
+from elasticjob_operator.provisioning import addresses, names, pod_defaults
+from elasticjob_operator.provisioning.objects import owner
 from elasticjob_operator.settings import Settings
 
 Manifest = dict[str, Any]
@@ -56,7 +58,7 @@ def worker(job: api.ElasticJob, index: int, attempt: int, settings: Settings) ->
                 labels.TRAINING_CONTAINER: training["name"],
                 labels.BLUEPRINT: blueprint.digest(job.spec),
             },
-            "ownerReferences": [provision.owner(job)],
+            "ownerReferences": [owner(job)],
         },
         "spec": spec,
     }
@@ -88,7 +90,7 @@ def _torchrun(job: api.ElasticJob, spec: Manifest) -> list[Manifest]:
     }
     values = {
         "PET_RDZV_BACKEND": "k8s",
-        "PET_RDZV_ENDPOINT": provision.worker_endpoint(job),
+        "PET_RDZV_ENDPOINT": addresses.worker_endpoint(job),
         "PET_RDZV_ID": run_id(job),
         "PET_RDZV_CONF": ",".join(f"{name}={value}" for name, value in conf.items()),
         "PET_NNODES": f"{wanted.min_replicas}:{wanted.max_replicas}",
@@ -155,7 +157,7 @@ def _inject_client(spec: Manifest, training: Manifest, image: str, pull_policy: 
         "volumeMounts": [mount],
         # Requests equal limits, so that a pod that is Guaranteed stays so.
         "resources": {"requests": COPY_RESOURCES, "limits": COPY_RESOURCES},
-        "securityContext": provision.RESTRICTED,
+        "securityContext": pod_defaults.RESTRICTED,
     }
     spec["initContainers"] = [copy, *(spec.get("initContainers") or ())]
 
@@ -165,7 +167,7 @@ def _complete(job: api.ElasticJob, spec: Manifest) -> None:
     # The variables of every Service of the namespace help nobody and can hide the user's own.
     spec.setdefault("enableServiceLinks", False)
     if "serviceAccountName" not in spec:
-        spec["serviceAccountName"] = provision.service_account_name(job)
+        spec["serviceAccountName"] = names.service_account(job)
         spec.setdefault("automountServiceAccountToken", False)
     if not spec.get("topologySpreadConstraints"):
         spec["topologySpreadConstraints"] = [
@@ -179,4 +181,4 @@ def _complete(job: api.ElasticJob, spec: Manifest) -> None:
             }
         ]
     own = spec.get("tolerations") or ()
-    spec["tolerations"] = [*own, *provision.node_loss(own)]
+    spec["tolerations"] = [*own, *pod_defaults.node_loss(own)]

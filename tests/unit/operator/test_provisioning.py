@@ -2,14 +2,15 @@
 
 import builders
 
-from elasticjob_operator import provision
+from elasticjob_operator import provisioning
+from elasticjob_operator.provisioning import addresses
 from elasticjob_operator.settings import Settings
 
 SETTINGS = Settings(etcd_image="etcd:1")
 
 
 def manifests(job):
-    return {m["kind"]: m for m in provision.manifests(job, SETTINGS)}
+    return {m["kind"]: m for m in provisioning.manifests(job, SETTINGS)}
 
 
 def test_a_job_gets_an_account_a_service_and_an_etcd_of_its_own():
@@ -43,20 +44,20 @@ def test_a_new_release_does_not_restart_the_stores_of_running_jobs():
 def test_no_store_is_made_beside_an_external_one():
     job = builders.a_job(rendezvous={"etcd": {"endpoints": ["http://etcd:2379"]}})
     assert list(manifests(job)) == ["ServiceAccount"]
-    assert provision.store_urls(job, "10.0.0.9") == ("http://etcd:2379",)
+    assert addresses.store_urls(job, "10.0.0.9") == ("http://etcd:2379",)
 
 
 def test_the_operator_asks_the_services_address_once_it_is_known():
     job = builders.a_job()
-    assert provision.store_urls(job) == ("http://digits-rdzv.ml.svc:2379",)
-    assert provision.store_urls(job, "10.0.0.9") == ("http://10.0.0.9:2379",)
-    assert provision.store_urls(job, "fd00::9") == ("http://[fd00::9]:2379",)
+    assert addresses.store_urls(job) == ("http://digits-rdzv.ml.svc:2379",)
+    assert addresses.store_urls(job, "10.0.0.9") == ("http://10.0.0.9:2379",)
+    assert addresses.store_urls(job, "fd00::9") == ("http://[fd00::9]:2379",)
 
 
 def test_an_etcd_that_lost_its_data_is_another_cluster():
     stateful_set = next(
         one
-        for one in provision.manifests(builders.a_job(), SETTINGS)
+        for one in provisioning.manifests(builders.a_job(), SETTINGS)
         if one["kind"] == "StatefulSet"
     )
     etcd = stateful_set["spec"]["template"]["spec"]["containers"][0]

@@ -5,7 +5,7 @@ import json
 import builders
 import pytest
 
-from elasticjob_operator import pods, provision
+from elasticjob_operator import pods, provisioning
 from elasticjob_operator.settings import Settings
 
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
@@ -27,12 +27,12 @@ def checked(kubectl, manifest):
 
 
 def test_account_service_and_store_are_taken(strict):
-    for manifest in provision.manifests(builders.a_job(), Settings()):
+    for manifest in provisioning.manifests(builders.a_job(), Settings()):
         checked(strict, manifest)
 
 
 def test_the_stores_pod_is_taken(strict):
-    made = {m["kind"]: m for m in provision.manifests(builders.a_job(), Settings())}
+    made = {m["kind"]: m for m in provisioning.manifests(builders.a_job(), Settings())}
     template = made["StatefulSet"]["spec"]["template"]
     template["metadata"]["name"] = "digits-rdzv-0"
     template["spec"].pop("serviceAccountName")
