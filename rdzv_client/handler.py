@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import sys
 import time
 from dataclasses import replace
@@ -20,6 +21,7 @@ from rdzv_client import (
     termination,
     torchrun,
     wire,
+    worker_failure,
 )
 from rdzv_client.backends import StoreUnavailable
 from rdzv_client.options import Options
@@ -88,6 +90,8 @@ class ProtocolHandler(api.RendezvousHandler):
         """
         began = time.monotonic()
         self._events.attempts("next_rendezvous")
+        if failure := worker_failure.of_caller():
+            log.warning("%s", failure)
         self._come_in()
         with self._events.failure("next_rendezvous"), termination.ended_by_sigterm():
             try:
@@ -161,6 +165,9 @@ class ProtocolHandler(api.RendezvousHandler):
         if kind is None:
             self._finish()
             return self._leave("finished", "its workers ended with success")
+        if failure := worker_failure.of_exception(error):
+            log.warning("%s", failure)
+            worker_failure.leave(failure, os.environ)
         return self._leave("failed", f"{kind.__name__}: {error}"[:1000])
 
     # --- coming in ---

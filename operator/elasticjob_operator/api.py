@@ -241,10 +241,18 @@ class Failure(Model):
     exit_code: int | None = None
     """Exit code of the training container, if it ended; else of the worker in it, as far as
     torchrun's log tells (below 0: the signal that ended it)."""
+    worker_rank: int | None = None
+    """Rank of the process that failed first, among all processes (torchrun's RANK), where it is
+    known."""
+    local_rank: int | None = None
+    """The same in its pod (torchrun's LOCAL_RANK)."""
     reason: str
     """One word for it."""
     message: str
     """The last words of the container, or of its worker."""
+    traceback: str = ""
+    """The end of the worker's traceback, from torch's error file: there is one if the script's main
+    function has torch's decorator `record`."""
     at: str
     """When the operator saw it."""
 

@@ -84,7 +84,7 @@ def _never_ran(pod: WorkerPod) -> Ending:
 
 def _because(log: str) -> str:
     """Quote the one line of a container's last output that says what went wrong."""
-    said = last_words.find(log)
+    said = last_words.read(log).line
     return f": {said}" if said else ""
 
 

@@ -6,7 +6,7 @@ Reading is done once, here; everything that decides works on these records.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -156,6 +156,12 @@ class WorkerPod:
         """Whether its training runs, or will within seconds."""
         blocked = self.trouble is not None or self.unschedulable
         return self.alive and not blocked
+
+    def saying(self, log: str) -> WorkerPod:
+        """Return the pod with its training's message replaced by its log, where there is one."""
+        if not log.strip() or self.training.state != "terminated":
+            return self
+        return replace(self, training=replace(self.training, message=log))
 
     @property
     def ended_at(self) -> datetime:

@@ -21,6 +21,7 @@ Manifest = dict[str, Any]
 CLIENT_VOLUME: Final = labels.CLIENT
 CLIENT_SOURCE: Final = "/opt/elasticjob/client"
 CLIENT_MOUNT: Final = "/rdzv_client.d"
+TERMINATION_LOG: Final = "/dev/termination-log"
 DEFAULT_GRACE_S: Final = 30
 SAVING_S: Final = 10
 """Between torchrun's SIGKILL of its workers and the kubelet's of torchrun."""
@@ -72,7 +73,7 @@ def environment(
 ) -> list[Manifest]:
     """Return the training container's environment: the template's own, then ours."""
     own = list(training.get("env") or ())
-    ours = [*_torchrun(job, spec), *_identity(index)]
+    ours = [*_torchrun(job, spec), *_identity(index), _termination_log(training)]
     if job.spec.client_injection == "Auto":
         ours += _python_path(own)
     set_by_us = {entry["name"] for entry in ours}
@@ -114,6 +115,12 @@ def _identity(index: int) -> list[Manifest]:
         {"name": "RDZV_NODE_NAME", **_field("spec.nodeName")},
         {"name": "RDZV_SLOT", "value": str(index)},
     ]
+
+
+def _termination_log(training: Manifest) -> Manifest:
+    """Say where Kubernetes reads what the client knows of a worker that failed."""
+    path = training.get("terminationMessagePath", TERMINATION_LOG)
+    return {"name": "RDZV_TERMINATION_LOG", "value": path}
 
 
 def _python_path(own: list[Manifest]) -> list[Manifest]:

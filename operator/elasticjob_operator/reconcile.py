@@ -156,6 +156,7 @@ class Reconciler:
         nodes = await self._nodes(seen)
         ready = not nodes or self._sight.any_node_ready()
         seen = dataclasses.replace(seen, nodes=nodes, any_node_ready=ready)
+        seen = dataclasses.replace(seen, pods=await self._with_logs(seen))
         return dataclasses.replace(seen, last_words=await self._last_words(seen))
 
     async def _nodes(self, seen: Observed) -> dict[str, Node]:
@@ -171,6 +172,19 @@ class Reconciler:
         # It is gone, or the watch has not told of it yet: only the API server knows.
         body = await self._cluster.node(name)
         return node_facts.node(body) if body else Node(name, absent=True)
+
+    async def _with_logs(self, seen: Observed) -> tuple[WorkerPod, ...]:
+        """Have the end of its log for the message of each pod whose failure is news.
+
+        Kubernetes keeps less of it, and torchrun ends with many words.
+        """
+        ended = [e for e in book.settle(seen)[1] if e.pod and e.ending.account == "own"]
+        ran = [e.pod for e in ended if e.pod and e.pod.training.started_at]
+        mute = [pod for pod in ran if not last_words.read(pod.training.message).traceback]
+        pods = {pod.name: pod for pod in mute[-NAMED_FAILURES:]}
+        logs = await asyncio.gather(*(self._log_end(seen.job, name) for name in pods))
+        said = {pod.name: pod.saying(log) for pod, log in zip(pods.values(), logs, strict=True)}
+        return tuple(said.get(pod.name, pod) for pod in seen.pods)
 
     async def _last_words(self, seen: Observed) -> dict[str, last_words.LastWords]:
         """Ask for the logs of workers that failed in pods that live on: nothing else tells why."""

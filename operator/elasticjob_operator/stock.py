@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from elasticjob_operator import api, book, history, tally
+from elasticjob_operator import api, book, history, last_words, tally
 from elasticjob_operator.last_words import LastWords
 from elasticjob_operator.observed import FormedRound, Observed
 from elasticjob_operator.policies import Facts, failures, over, suspension
@@ -19,7 +19,7 @@ class _Failed:
     formed: FormedRound
     pod: str
     message: str
-    exit_code: int | None
+    said: LastWords
     verdict: failures.Verdict | None
 
     @property
@@ -63,10 +63,16 @@ def _failed_rounds(observed: Observed) -> Iterator[_Failed]:
         restarted = history.restarted(formed) or [""]
         words = {pod: said.get(pod, LastWords()) for pod in restarted}
         verdict = failures.of_workers(observed.spec, words)
-        pod = verdict.pod if verdict else restarted[0]
-        lines = [words[name].line for name in (pod, *restarted) if words[name].line]
-        message = ": ".join((formed.record.reason, *lines[:1]))
-        yield _Failed(formed, pod, message, words[pod].exit_code, verdict)
+        pod = verdict.pod if verdict else _cause(words)
+        message = ": ".join((formed.record.reason, *filter(None, [words[pod].line])))
+        yield _Failed(formed, pod, message, words[pod], verdict)
+
+
+def _cause(words: Mapping[str, LastWords]) -> str:
+    """Return the pod that is most likely to blame: its peers only say that they lost it."""
+    said = [pod for pod, its in words.items() if its.line]
+    first_hand = [pod for pod in said if not words[pod].echoes]
+    return [*first_hand, *said, *words][0]
 
 
 def _verdicts(
@@ -92,9 +98,13 @@ def _last_failure(
     own = [entry for entry in ended if entry.ending.account == "own"]
     if own:
         last = own[-1]
+        said = last_words.read(last.pod.training.message) if last.pod else LastWords()
         return api.Failure(
             pod=last.name,
             rank=_rank(observed, last.name),
+            worker_rank=said.rank,
+            local_rank=said.local_rank,
+            traceback=said.traceback,
             exit_code=last.ending.exit_code,
             reason=last.ending.reason,
             message=f"pod {last.name} {last.ending.message}",
@@ -110,7 +120,10 @@ def _worker_failure(observed: Observed, failed: _Failed, at: str) -> api.Failure
     return api.Failure(
         pod=failed.pod,
         rank=_rank(observed, failed.pod),
-        exit_code=failed.exit_code,
+        worker_rank=failed.said.rank,
+        local_rank=failed.said.local_rank,
+        traceback=failed.said.traceback,
+        exit_code=failed.said.exit_code,
         reason="WorkerFailed",
         message=failed.message,
         at=at,

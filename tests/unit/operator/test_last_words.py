@@ -74,3 +74,61 @@ def test_a_line_without_end_is_cut():
 
 def test_the_launchers_own_words_are_better_than_none():
     assert "ChildFailedError" not in last_words.find(failed(3) + LAUNCHER)
+
+
+# --- as the client tells -------------------------------------------------------------------------
+
+CLIENT = "2026-11-25 12:00:00,000 rendezvous: Worker of rank 3 (local rank 1) "
+SAID = CLIENT + "failed with exit code 1: ValueError: the rate is -1\n"
+QUOTED = "  | Traceback (most recent call last):\n  | ValueError: the rate is -1\n"
+
+
+@pytest.mark.parametrize("before", ["", TRACEBACK + failed(1), SAID.replace("-1", "-2")])
+@pytest.mark.parametrize("after", ["", LAUNCHER, "RuntimeError: later\n"])
+def test_what_the_client_says_of_the_first_worker_outweighs_all_else(before, after):
+    said = last_words.read(before + SAID + QUOTED + after)
+    assert (said.rank, said.local_rank, said.exit_code) == (3, 1, 1)
+    assert said.line == "ValueError: the rate is -1"
+    assert said.traceback == "Traceback (most recent call last):\nValueError: the rate is -1"
+
+
+@pytest.mark.parametrize(
+    ("how", "code"), [("failed with exit code 7", 7), ("was ended by signal 11", -11)]
+)
+def test_of_a_script_that_records_nothing_the_log_has_the_words(how, code):
+    said = last_words.read(TRACEBACK + CLIENT + how + "\n" + LAUNCHER)
+    assert (said.rank, said.exit_code, said.traceback) == (3, code, "")
+    assert said.line == "ValueError: the rate is -1"
+
+
+def test_words_from_before_the_last_restart_are_not_this_failures():
+    log = (
+        TRACEBACK
+        + CLIENT
+        + "failed with exit code 1\nepoch 2\n"
+        + CLIENT
+        + "failed with exit code 7"
+    )
+    assert last_words.read(log).line == "epoch 2"
+
+
+def test_a_traceback_without_end_is_cut():
+    said = last_words.read(SAID + "  | xxxxxxxxxxxxxxx\n" * 1000 + "  | the end")
+    assert len(said.traceback) == last_words.TRACEBACK_CHARS
+    assert said.traceback.endswith("the end")
+
+
+@pytest.mark.parametrize(
+    ("line", "echoes"),
+    [
+        ("torch.distributed.DistBackendError: NCCL error in: ProcessGroupNCCL.cpp", True),
+        (
+            "RuntimeError: [gloo/transport/tcp/pair.cc:534] Connection closed by peer [10.0.0.2]",
+            True,
+        ),
+        ("ValueError: the rate is -1", False),
+        ("torch.OutOfMemoryError: CUDA out of memory", False),
+    ],
+)
+def test_peers_of_a_failed_worker_only_echo_it(line, echoes):
+    assert last_words.LastWords(line).echoes is echoes

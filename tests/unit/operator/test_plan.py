@@ -338,6 +338,27 @@ def test_the_words_of_a_worker_that_failed_in_a_pod_that_lives_on_are_kept():
     )
 
 
+def test_of_several_that_failed_at_once_the_one_that_did_not_lose_a_peer_is_blamed():
+    pods = (a_pod(0), a_pod(1))
+    reason = "digits-0-0, digits-1-0 restarted: its workers failed"
+    after = a_round(2, *pods, cause="restart", reason=reason)
+    now = told(seen().pods(*pods).rounds(a_round(1, *pods))).rounds(a_round(1, *pods), after)
+    now = now.said({"digits-0-0": "gloo: Connection closed by peer", "digits-1-0": "ValueError: x"})
+    failure = planned(now).facts.last_failure
+    assert (failure.pod, failure.message) == ("digits-1-0", f"{reason}: ValueError: x")
+
+
+def test_which_process_failed_and_its_traceback_are_told():
+    words = (
+        "Worker of rank 3 (local rank 1) failed with exit code 1: ValueError: x\n"
+        "  | Traceback (most recent call last):\n  | ValueError: x"
+    )
+    failure = planned(seen().pods(a_pod(0), ended(a_pod(1), 1, message=words))).facts.last_failure
+    assert (failure.worker_rank, failure.local_rank, failure.exit_code) == (3, 1, 1)
+    assert failure.message == "pod digits-1-0 failed with exit code 1: ValueError: x"
+    assert failure.traceback == "Traceback (most recent call last):\nValueError: x"
+
+
 def test_what_is_over_stays_over():
     failed = told(seen(a_job(max_restarts=0)).pods(a_pod(0), ended(a_pod(1), 1)))
     now = failed.wants(max_restarts=100, replicas=4)

@@ -44,6 +44,14 @@ def test_a_job_that_has_its_own_client_keeps_it():
         assert (init["name"], init["image"]) == ("rdzv-client", image)
 
 
+@pytest.mark.parametrize("given", [{}, {"terminationMessagePath": "/tmp/end"}], ids=str)
+def test_the_client_is_told_where_kubernetes_reads_last_words(given):
+    job = builders.a_job(template=template({**TRAINER, **given}))
+    path = given.get("terminationMessagePath", "/dev/termination-log")
+    assert environment(worker(job))["RDZV_TERMINATION_LOG"] == path
+    assert container(worker(job))["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
 def test_torchrun_gets_its_options_from_the_environment():
     got = environment(worker(builders.a_job(nproc_per_node=2)))
     assert got["PET_RDZV_BACKEND"] == "k8s"
