@@ -30,6 +30,7 @@ from rdzv_client.session import Session
 log = logging.getLogger(__name__)
 
 _RECHECK_S = 1.0
+_ASKS_PER_JOIN_TIMEOUT = 10
 
 
 class ProtocolHandler(api.RendezvousHandler):
@@ -54,6 +55,7 @@ class ProtocolHandler(api.RendezvousHandler):
         self._started = self._has_left = False
         self._was_spare = False
         self._fault_since: float | None = None
+        self._asks_at = 0.0
         self._said = ""
         self._events = events.Recorder(run_id, session.record)
 
@@ -80,7 +82,8 @@ class ProtocolHandler(api.RendezvousHandler):
 
         Raises:
             RendezvousClosedError: the run is over.
-            RendezvousTimeoutError: there was no place in a round within ``join_timeout``.
+            RendezvousTimeoutError: there was no place in a round within ``join_timeout``, in which
+                no pod waited for a node.
             RendezvousConnectionError: the store could not be reached within that time.
             RendezvousStateError: what stands in the store is not a valid round.
             RendezvousError: this member's place was given up; the message says why.
@@ -206,6 +209,7 @@ class ProtocolHandler(api.RendezvousHandler):
 
     def _take_part(self, began: float) -> api.RendezvousInfo:
         deadline = began + self._options.join_timeout
+        self._asks_at = began + self._options.join_timeout / _ASKS_PER_JOIN_TIMEOUT
         while True:
             step = self._next_step()
             if isinstance(step, participation.Await):
@@ -243,11 +247,15 @@ class ProtocolHandler(api.RendezvousHandler):
             raise api.RendezvousStateError(f"run {self._run_id}: {fault}")
 
     def _wait_on(self, step: participation.Await, deadline: float) -> float:
-        """Wait until there is another step; return the deadline, which spares do not have."""
+        """Wait until there is another step; return the deadline.
+
+        It moves on for spares, and while pods wait for a node.
+        """
         self._say_once(step.reason)
         now = time.monotonic()
         if step.as_spare:
             self._was_spare = True
+        if step.as_spare or self._awaits_nodes(now):
             deadline = max(deadline, now + self._options.join_timeout)
         if now >= deadline:
             self._time_out(step)
@@ -261,6 +269,19 @@ class ProtocolHandler(api.RendezvousHandler):
 
         self._session.wait(moved, min(deadline - now, _RECHECK_S))
         return deadline
+
+    def _awaits_nodes(self, now: float) -> bool:
+        """Ask now and then whether pods wait for a node: meanwhile nobody's time runs.
+
+        Who waits is not told of settings, since they change with every pod that comes.
+        """
+        if now < self._asks_at:
+            return False
+        self._asks_at = now + self._options.join_timeout / _ASKS_PER_JOIN_TIMEOUT
+        try:
+            return self._session.awaits_nodes()
+        except (StoreUnavailable, wire.WireError):
+            return False
 
     def _time_out(self, step: participation.Await) -> NoReturn:
         limit_s = self._options.join_timeout

@@ -23,7 +23,8 @@ class Options:
     Attributes:
         join_timeout: For a place in a round; a spare beyond the maximum waits without limit.
         last_call_timeout: For more members, once there are enough and more may come.
-        admission_window: For newcomers to gather before a standing round is broken for them.
+        admission_window: For newcomers to gather before a standing round is broken for them, where
+            no operator says how many are coming; else they wait for those, a last call at most.
         lease_ttl: For a sign of life from a member, before it counts as lost; at least 2. Instead,
             torch's ``keep_alive_interval`` and ``keep_alive_max_attempt`` may be given: it is their
             product then, 2 if that is less.

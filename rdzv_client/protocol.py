@@ -199,13 +199,19 @@ def member_came_back(view: View, _now: float) -> Verdict | None:
 
 
 def newcomers_admitted(view: View, now: float) -> Verdict | None:
-    """Newcomers gather for one shared window, so that a scale-out is one round and not many."""
+    """Newcomers gather for one shared window, so that a scale-out is one round and not many.
+
+    Those whom the operator expects are worth a whole last call: each round costs all a restart.
+    """
     standing = sum(1 for seen in view.busy)
     newcomers = [s for s in view.ready if s.member.id not in view.last_ranks]
     room = view.max_nodes - standing
     if not newcomers or room <= 0 or view.finished & set(view.last_ranks):
         return None
-    opens_at = min(seen.since for seen in newcomers) + view.timing.admission_window_s
+    window_s = view.timing.admission_window_s
+    if view.expected_nodes is not None:
+        window_s = max(window_s, view.timing.last_call_s)
+    opens_at = min(seen.since for seen in newcomers) + window_s
     if not _all_expected_ready(view, standing + len(newcomers)) and now < opens_at:
         return Wait(f"{count(len(newcomers), 'newcomer')} in the admission window", until=opens_at)
     admitted = [seen.member for seen in newcomers[:room]]

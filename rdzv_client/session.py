@@ -95,6 +95,18 @@ class Session:
                 members.append(wire.decode(wire.Member, "", value))
         return members
 
+    def awaits_nodes(self) -> bool:
+        """Ask the store whether the operator has pods that wait for a node.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+            WireError: what stands there is not valid.
+        """
+        value = self.backend.read_settings()
+        if value is None:
+            return False
+        return wire.decode(wire.Settings, self._replica.keys.settings, value).scheduling
+
     @property
     def record(self) -> wire.Member:
         """The member's record as it should stand in the store."""

@@ -27,9 +27,9 @@ class Run:
         self.options = options.parse({"lease_ttl": 2, "last_call_timeout": 60, **chosen})
         self._seq = 0
 
-    def settings(self, *, expected, low=2, high=4, closed=None):
+    def settings(self, *, expected, low=2, high=4, **more):
         self._seq += 1
-        self.store.settle(self.keys, wire.Settings(self._seq, low, high, expected, closed=closed))
+        self.store.settle(self.keys, wire.Settings(self._seq, low, high, expected, **more))
 
     def member(self, name, slot=None, **fields):
         from rdzv_client.handler import ProtocolHandler
@@ -74,6 +74,11 @@ class Entry:
             self.info = self.handler.next_rendezvous()
         except (Exception, SystemExit) as error:
             self.error = error
+
+    def still_waits(self, seconds):
+        """Whether it has not returned after so long."""
+        self._thread.join(seconds)
+        return self._thread.is_alive()
 
     def result(self):
         self._thread.join(LIMIT_S)

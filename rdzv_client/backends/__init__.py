@@ -77,6 +77,9 @@ class Backend(Protocol):
     def read_members(self) -> list[bytes]:
         """Read the records of all live members as they are now, without taking part."""
 
+    def read_settings(self) -> bytes | None:
+        """Read the operator's settings as they are now; None when there are none."""
+
     def start(self, listener: Listener) -> None:
         """Begin to listen, and to show life."""
 

@@ -105,6 +105,11 @@ class EtcdBackend:
     def read_members(self) -> list[bytes]:
         return [kv.value for kv in self._client.get_prefix(self._keys.members).kvs]
 
+    @_translated
+    def read_settings(self) -> bytes | None:
+        found = self._client.get(self._keys.settings)
+        return found.value if found else None
+
     def start(self, listener: Listener) -> None:
         self._listener = listener
         for name, loop in (("watch", self._listen), ("beat", self._beat)):

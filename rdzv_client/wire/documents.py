@@ -34,6 +34,8 @@ class Settings:
         expected_nodes: Members that run or should within seconds; None when nobody knows.
         round_floor: No round is formed with this number or a lower one.
         closed: Why the run is over; None while it is not.
+        scheduling: Whether pods that are wanted wait for a node. While they do, nobody gives up:
+            the time that a scheduler or a cluster autoscaler takes is no member's fault.
     """
 
     seq: int
@@ -42,6 +44,7 @@ class Settings:
     expected_nodes: int | None = None
     round_floor: int = 0
     closed: str | None = None
+    scheduling: bool = False
 
     def __post_init__(self) -> None:
         _require(1 <= self.min_nodes <= self.max_nodes <= MAX_NODES, "min_nodes and max_nodes")

@@ -170,6 +170,19 @@ def test_nobody_coming_ends_in_a_timeout_that_says_who_is_missing(shared_store):
             Entry(run.member("a", 0)).result()
 
 
+def test_the_time_to_join_does_not_run_while_pods_wait_for_a_node(shared_store):
+    from rdzv_client import api
+
+    with ExitStack() as stack:
+        run = Run(shared_store, stack, join_timeout=1)
+        run.settings(expected=1, scheduling=True)
+        lonely = Entry(run.member("a", 0))
+        assert lonely.still_waits(2.5)
+        run.settings(expected=1, scheduling=False)
+        with pytest.raises(api.RendezvousTimeoutError, match="within 1 s"):
+            lonely.result()
+
+
 def test_a_store_that_cannot_be_reached_is_named(unreachable_store):
     from rdzv_client import api
 

@@ -77,6 +77,11 @@ class BlobBackend:
         there = self._calls.make(self._read, self._options.read_timeout)
         return [record.value for record in there.under(self._keys.members)]
 
+    def read_settings(self) -> bytes | None:
+        there = self._calls.make(self._read, self._options.read_timeout)
+        found = there.records.get(self._keys.settings)
+        return found.value if found else None
+
     def start(self, listener: Listener) -> None:
         self._listener = listener
         threading.Thread(target=self._follow, name="rendezvous-look", daemon=True).start()

@@ -18,7 +18,7 @@ from rdzv_client.backends import Listener, StoreUnavailable
 from rdzv_client.backends.c10d import jobs, registration
 from rdzv_client.backends.c10d import lead as leads
 from rdzv_client.backends.c10d.ear import Ear
-from rdzv_client.backends.c10d.layout import Layout, Store, peek
+from rdzv_client.backends.c10d.layout import SETTINGS, Layout, Store, peek
 from rdzv_client.backends.c10d.line import Endpoint, Line
 from rdzv_client.backends.c10d.pulses import BEATS_PER_LEASE, Pulses
 from rdzv_client.backends.c10d.seat import Seat
@@ -78,6 +78,9 @@ class C10dBackend:
 
     def read_members(self) -> list[bytes]:
         return self._do(lambda store: registration.records(store, self._layout))
+
+    def read_settings(self) -> bytes | None:
+        return self._do(lambda store: peek(store, self._layout.of(SETTINGS)))
 
     def start(self, listener: Listener) -> None:
         self._listener = listener
