@@ -133,8 +133,17 @@ def etcd(plane: ControlPlane, program: Path) -> Service:
     return Service("etcd", (str(program), *arguments))
 
 
-def apiserver(plane: ControlPlane, program: Path, *, controllers: bool = True) -> Service:
-    """Return the API server; without controllers, which make them, pods need no service account."""
+def apiserver(
+    plane: ControlPlane, program: Path, *, controllers: bool = True, features: Sequence[str] = ()
+) -> Service:
+    """Return the API server.
+
+    Args:
+        plane: where it lives.
+        program: its binary.
+        controllers: without them, who make them, pods need no service account.
+        features: gates that are opened; with any, the beta versions of APIs are served, too.
+    """
     pki = plane.pki
     arguments = flags(
         bind_address=plane.address,
@@ -161,13 +170,18 @@ def apiserver(plane: ControlPlane, program: Path, *, controllers: bool = True) -
         # No kube-proxy stands beside the API server: webhooks are called at their pods' addresses.
         enable_aggregator_routing=True,
         allow_privileged=True,
+        feature_gates=_opened(features),
+        runtime_config="api/beta=true" if features else "",
         profiling=False,
     )
     return Service("kube-apiserver", (str(program), *arguments))
 
 
-def controller_manager(plane: ControlPlane, program: Path) -> Service:
-    """Return the controllers; a node that falls silent counts as lost after 20 s, not 50."""
+def controller_manager(plane: ControlPlane, program: Path, *, kubelets: bool = True) -> Service:
+    """Return the controllers; a node that falls silent counts as lost after 20 s, not 50.
+
+    Without ``kubelets`` nodes are never lost: nobody would report for them.
+    """
     config = plane.folder / "kube-controller-manager.kubeconfig"
     arguments = flags(
         kubeconfig=config,
@@ -185,13 +199,16 @@ def controller_manager(plane: ControlPlane, program: Path) -> Service:
         cluster_signing_key_file=plane.pki / "ca.key",
         node_monitor_grace_period="20s",
         node_monitor_period="2s",
+        # Autoscalers are looked at every 2 s, not 15.
+        horizontal_pod_autoscaler_sync_period="2s",
+        controllers="*" if kubelets else "*,-node-lifecycle-controller",
         profiling=False,
     )
     command = (str(program), *arguments)
     return Service("kube-controller-manager", command, after=str(plane.open_for_clients))
 
 
-def scheduler(plane: ControlPlane, program: Path) -> Service:
+def scheduler(plane: ControlPlane, program: Path, *, features: Sequence[str] = ()) -> Service:
     """Return the scheduler."""
     config = plane.folder / "kube-scheduler.kubeconfig"
     arguments = flags(
@@ -203,10 +220,15 @@ def scheduler(plane: ControlPlane, program: Path) -> Service:
         tls_cert_file=plane.pki / "apiserver.crt",
         tls_private_key_file=plane.pki / "apiserver.key",
         leader_elect=False,
+        feature_gates=_opened(features),
         profiling=False,
     )
     command = (str(program), *arguments)
     return Service("kube-scheduler", command, after=str(plane.open_for_clients))
+
+
+def _opened(features: Sequence[str]) -> str:
+    return ",".join(f"{feature}=true" for feature in features)
 
 
 def answers(plane: ControlPlane) -> bool:
@@ -215,7 +237,13 @@ def answers(plane: ControlPlane) -> bool:
 
 
 @contextmanager
-def running(folder: Path, *, controllers: bool = False) -> Iterator[ControlPlane]:
+def running(
+    folder: Path,
+    *,
+    controllers: bool = False,
+    scheduling: bool = False,
+    features: Sequence[str] = (),
+) -> Iterator[ControlPlane]:
     """Run a real etcd and API server on free loopback ports until the block ends.
 
     Needs neither root nor Linux namespaces. Its `kubeconfig` is the administrator's; its `url` and
@@ -226,15 +254,18 @@ def running(folder: Path, *, controllers: bool = False) -> Iterator[ControlPlane
         folder: an empty or new folder, for everything that they write.
         controllers: run the controllers too, for garbage collection and namespaces that end; pods
             then need a service account, as on a whole cluster.
+        scheduling: run the scheduler, too, for nodes that somebody writes down and no kubelet runs.
+        features: gates that are opened in the API server and the scheduler.
 
     Raises:
         LocalClusterError: a binary cannot be built, or they do not become ready.
     """
     plane = ControlPlane("test", folder, LOOPBACK, "10.0.0.0/24", free_ports())
-    names = ["etcd", "kube-apiserver", *(["kube-controller-manager"] if controllers else [])]
-    programs = binaries.ensure(names)
+    wanted = {"kube-controller-manager": controllers, "kube-scheduler": scheduling}
+    programs = binaries.ensure(["etcd", "kube-apiserver", *(name for name in wanted if wanted[name])])
     prepare(plane)
-    server = apiserver(plane, programs["kube-apiserver"], controllers=controllers)
+    program = programs["kube-apiserver"]
+    server = apiserver(plane, program, controllers=controllers, features=features)
     with ExitStack() as stack:
         processes = [
             stack.enter_context(services.running(service, plane.logs))
@@ -248,8 +279,12 @@ def running(folder: Path, *, controllers: bool = False) -> Iterator[ControlPlane
             alive=lambda: all(process.poll() is None for process in processes),
         )
         if controllers:
-            manager = controller_manager(plane, programs["kube-controller-manager"])
+            program = programs["kube-controller-manager"]
+            manager = controller_manager(plane, program, kubelets=not scheduling)
             stack.enter_context(services.running(manager, plane.logs))
+        if scheduling:
+            chooser = scheduler(plane, programs["kube-scheduler"], features=features)
+            stack.enter_context(services.running(chooser, plane.logs))
         yield plane
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from elasticjob_operator import api
 from elasticjob_operator.last_words import LastWords
 from elasticjob_operator.node_facts import Node
-from elasticjob_operator.observed import Drained, FormedRound, Observed, StoreView, run_id
+from elasticjob_operator.observed import Drained, FormedRound, Observed, Refused, StoreView, run_id
 from elasticjob_operator.pod_facts import Container, StorePod, Trouble, WorkerPod
 from rdzv_client import wire
 
@@ -122,8 +122,13 @@ def stuck(pod: WorkerPod, reason: str, message: str = "") -> WorkerPod:
     return replace(pending(pod), trouble=Trouble("trainer", "trainer:1", reason, message))
 
 
+def new(pod: WorkerPod) -> WorkerPod:
+    """Return the pod before the scheduler has looked at it."""
+    return replace(pending(pod), node="")
+
+
 def unschedulable(pod: WorkerPod) -> WorkerPod:
-    return replace(pending(pod), unschedulable="0/2 nodes are available: insufficient cpu.")
+    return replace(new(pod), unschedulable="0/2 nodes are available: insufficient cpu.")
 
 
 def a_store_pod(**fields: Any) -> StorePod:
@@ -213,6 +218,12 @@ class Seen:
         """Have these rounds seen formed; the last one is now in ``phase``."""
         now = replace(rounds[-1].record, phase=phase)
         return self.store(formed=tuple(rounds), round=now)
+
+    def refused(self, *, ago_s: float = 0.0, times: int = 1) -> Seen:
+        """Have the API server refused the last pods."""
+        at = self.observed.now - timedelta(seconds=ago_s)
+        words = "the API server refuses the pod digits-1-0: exceeded quota: few"
+        return Seen(replace(self.observed, refused=Refused(words, at, times)))
 
     def later(self, seconds: float) -> Seen:
         return Seen(replace(self.observed, now=self.observed.now + timedelta(seconds=seconds)))

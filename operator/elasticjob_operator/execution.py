@@ -7,6 +7,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from time import monotonic
 from typing import Final
 
@@ -21,6 +22,7 @@ from elasticjob_operator import (
     report,
     rounds,
 )
+from elasticjob_operator.observed import Refused
 from elasticjob_operator.plan import RESYNC_S, STORE_AGAIN_S, Plan
 from elasticjob_operator.pod_facts import WorkerPod
 from elasticjob_operator.provisioning import addresses, names
@@ -42,6 +44,7 @@ class Memory:
         provisioned: What was made besides the workers, and when.
         store_host: The address of the store's Service.
         borrowed_store: Whether the store is not the job's own.
+        refused: Why the last pods that were to be made were not.
     """
 
     uid: str
@@ -51,6 +54,7 @@ class Memory:
     provisioned_at: float = -RESYNC_S
     store_host: str = ""
     borrowed_store: bool = False
+    refused: Refused | None = None
 
 
 @dataclass
@@ -59,18 +63,20 @@ class Effects:
 
     Attributes:
         refusal: What the API server did not take, in its words.
+        refused_pods: The same of pods, some of which may have been taken.
         problem: What could not be done now, and may be possible in a moment.
     """
 
     created: list[report.Created] = field(default_factory=list)
     deleted: list[report.Deleted] = field(default_factory=list)
     refusal: str = ""
+    refused_pods: str = ""
     problem: str = ""
 
     @property
     def outcome(self) -> report.Outcome:
         created = sorted(self.created, key=lambda pod: pod.index)
-        return report.Outcome(tuple(created), tuple(self.deleted), self.refusal)
+        return report.Outcome(tuple(created), tuple(self.deleted), self.refusal, self.refused_pods)
 
     def and_then(self, later: Effects) -> Effects:
         """Return both together; what was in the way before is in the way no longer."""
@@ -191,10 +197,10 @@ class Executor:
         memory: Memory,
         effects: Effects,
     ) -> None:
-        """Create pods, many at a time.
+        """Create pods, many at a time; some may be refused, and are remembered so.
 
         Raises:
-            ClusterError: some of them were not created; those that were are in ``effects``.
+            Unavailable: some of them were not created; those that were are in ``effects``.
         """
         slots = asyncio.Semaphore(PARALLEL_CREATES)
 
@@ -205,9 +211,14 @@ class Executor:
             effects.created.append(report.Created(pod.name, step.index, step.attempt))
 
         results = await asyncio.gather(*map(create, steps), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        failed = [result for result in results if isinstance(result, BaseException)]
+        refused = [error for error in failed if isinstance(error, cluster.Refused)]
+        if steps:
+            effects.refused_pods = str(refused[0]) if refused else ""
+            memory.refused = _refused(effects, memory.refused)
+        for error in failed:
+            if error not in refused:
+                raise error
 
     async def _create(self, job: api.ElasticJob, step: actions.CreatePod) -> WorkerPod:
         try:
@@ -221,6 +232,14 @@ class Executor:
         if pod and pod_facts.owner_uid(pod["metadata"]) == uid:
             return pod_facts.worker_pod(pod)
         raise _taken("Pod", step.name)
+
+
+def _refused(effects: Effects, before: Refused | None) -> Refused | None:
+    """Take note of a refusal; as long as nothing is taken it is the same one as before."""
+    if not effects.refused_pods:
+        return None
+    times = before.times + 1 if before and not effects.created else 1
+    return Refused(effects.refused_pods, datetime.now(timezone.utc), times)
 
 
 def _taken(kind: str, name: str) -> cluster.Refused:

@@ -43,6 +43,15 @@ class Drained:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """Pods that the API server does not take: its words, since when, and how often in a row."""
+
+    words: str
+    at: datetime
+    times: int = 1
+
+
+@dataclass(frozen=True)
 class StoreView:
     """What the job's rendezvous store holds, as far as it is known.
 
@@ -83,6 +92,8 @@ class Observed:
     """The nodes of the job's pods, by name; empty where the operator may not see nodes."""
     any_node_ready: bool = True
     """Whether any node of the cluster is."""
+    refused: Refused | None = None
+    """Why the last pods that were to be made were not."""
     last_words: Mapping[str, LastWords] = field(default_factory=dict)
     """What was said by workers that failed in pods that live on, by pod."""
 

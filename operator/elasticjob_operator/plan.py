@@ -96,6 +96,7 @@ def _tell_store(facts: Facts, scaled: scale.Scale) -> Iterator[actions.Action]:
         max_nodes=spec.max_replicas,
         expected_nodes=scale.expected(facts, scaled),
         round_floor=facts.rendezvous.round,
+        scheduling=scale.awaits_nodes(facts, scaled),
     )
     if wanted != store.settings:
         yield actions.WriteSettings(replace(wanted, seq=wanted.seq + 1))

@@ -37,6 +37,9 @@ OF_THE_START = frozenset(
 )
 """Conditions that every pod has, and that say nothing of its end."""
 
+UNSCHEDULABLE = frozenset({"Unschedulable", "SchedulingGated"})
+"""The words for a pod that gets no node before something else changes."""
+
 CANNOT_START = frozenset({"StartError", "ContainerCannotRun"})
 """The words for a container whose command could not even be started."""
 
@@ -80,7 +83,7 @@ class WorkerPod:
     Attributes:
         training: The container that runs torchrun.
         failed_init: An init container that failed, with its name as ``container``.
-        unschedulable: The scheduler's sentence, when it finds no node.
+        unschedulable: Why it gets no node, in the scheduler's words, or that gates hold it back.
         disruption: Why Kubernetes took the pod away, when it did.
         phase_reason: The kubelet's word for a pod that it ended or refused, such as Evicted.
         exit_codes: Of all containers that ended, by name.
@@ -162,6 +165,11 @@ class WorkerPod:
         if not log.strip() or self.training.state != "terminated":
             return self
         return replace(self, training=replace(self.training, message=log))
+
+    @property
+    def placed(self) -> bool:
+        """Whether it has a node."""
+        return bool(self.node)
 
     @property
     def ended_at(self) -> datetime:
@@ -307,9 +315,9 @@ def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
 
 def _unschedulable(status: Mapping[str, Any]) -> str:
     scheduled = _condition(status, "PodScheduled")
-    if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
-        return scheduled.get("message") or "no node fits"
-    return ""
+    if scheduled.get("status") != "False" or scheduled.get("reason") not in UNSCHEDULABLE:
+        return ""
+    return scheduled.get("message") or "no node fits"
 
 
 def _disruption(status: Mapping[str, Any]) -> str:

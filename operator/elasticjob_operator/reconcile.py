@@ -34,6 +34,7 @@ from elasticjob_operator.gateway import StoreError
 from elasticjob_operator.node_facts import Node
 from elasticjob_operator.observed import Observed, StoreView
 from elasticjob_operator.pod_facts import StorePod, WorkerPod
+from elasticjob_operator.policies import refusals
 from elasticjob_operator.settings import Settings
 from elasticjob_operator.workqueue import Key, Retry
 
@@ -118,6 +119,11 @@ class Reconciler:
             self._stores.unfollow(memory.uid)
         if effects.problem or effects.refusal:
             raise Retry(effects.problem or effects.refusal)
+        if effects.refused_pods and memory.refused:
+            log.warning("%s: %s", key, effects.refused_pods)
+            seen = dataclasses.replace(decided.facts.observed, refused=memory.refused)
+            again_s = refusals.again_s(seen)
+            return again_s if decided.after_s is None else min(again_s, decided.after_s)
         return decided.after_s
 
     async def _plan_and_apply(
@@ -152,6 +158,7 @@ class Reconciler:
             pods=tuple(pod_facts.by_age(pods)),
             store_pod=next((p for p in self._sight.store(key) if p.job_uid == memory.uid), None),
             store=link.view if link else StoreView(),
+            refused=memory.refused,
         )
         nodes = await self._nodes(seen)
         ready = not nodes or self._sight.any_node_ready()

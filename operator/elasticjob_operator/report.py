@@ -34,11 +34,17 @@ class Deleted:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a plan's actions; ``refusal`` is the API server's words about an object."""
+    """What became of a plan's actions.
+
+    Attributes:
+        refusal: The API server's words about an object that it does not take.
+        refused_pods: Its words about a worker's pod.
+    """
 
     created: tuple[Created, ...] = ()
     deleted: tuple[Deleted, ...] = ()
     refusal: str = ""
+    refused_pods: str = ""
 
 
 def status(plan: Plan, outcome: Outcome) -> api.ElasticJobStatus:
@@ -183,6 +189,10 @@ def _table(plan: Plan, outcome: Outcome) -> dict[str, Words]:
 def _waits_for(plan: Plan, outcome: Outcome) -> Waiting:
     if outcome.refusal:
         return Waiting("ObjectRefused", outcome.refusal, blocked=True)
+    before = plan.facts.observed.refused
+    refused = outcome.refused_pods or (before.words if before and not outcome.created else "")
+    if refused and (short := waiting.pods_refused(plan.facts, refused, len(outcome.created))):
+        return short
     waits = policies.first(waiting.CHECKS, plan.facts)
     assert waits  # the last check always answers
     return waits

@@ -158,7 +158,9 @@ def test_a_pod_that_the_api_server_refuses_is_told_in_its_words(job):
     trainer = {"name": "trainer", "image": "trainer:1", "resorces": {}}
     digits = job(template={"spec": {"containers": [trainer]}})
     told = digits.until_condition("Progressing", "ObjectRefused", "False")
-    assert told["message"].startswith("the API server refuses the pod digits-0-0: ")
+    assert told["message"].startswith(
+        "0 of 2 pods are there, at least 2 must run: the API server refuses the pod digits-0-0: "
+    )
     assert 'unknown field "spec.containers[0].resorces"' in told["message"]
 
 

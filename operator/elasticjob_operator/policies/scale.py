@@ -12,7 +12,7 @@ from itertools import count, islice
 from elasticjob_operator import api, backoff, blueprint, book, endings
 from elasticjob_operator.observed import Observed
 from elasticjob_operator.pod_facts import WorkerPod, by_age
-from elasticjob_operator.policies import Facts, failures, retention, scale_in
+from elasticjob_operator.policies import Facts, failures, refusals, retention, scale_in
 
 SIDECAR_GRACE_S = 30.0
 """How long the containers beside a training that failed may take to end by themselves."""
@@ -97,6 +97,8 @@ def _vacancies(
 ) -> tuple[list[Wanted], list[float]]:
     """Return the pods to make, and for how long others that are missing must still wait."""
     observed, spec = facts.observed, facts.observed.spec
+    if (again_s := refusals.again_s(observed)) > 0:
+        return [], [again_s]
     missing = min(spec.replicas - len(taken), spec.max_replicas - _alive(observed))
     if missing <= 0:
         return [], []
@@ -111,7 +113,8 @@ def _vacancies(
     leaving = {pod.index for pod in observed.pods if pod.alive and observed.drains(pod)}
     free = (i for i in count() if i not in taken and i not in waiting and i not in leaving)
     made = [Wanted(i, book.next_attempt(facts.attempts, i)) for i in islice(free, missing)]
-    return made[: missing - len(delays)], delays
+    at_once = missing - len(delays)
+    return made[: min(at_once, 1) if observed.refused else at_once], delays
 
 
 def _holder(
@@ -158,11 +161,22 @@ def sidecar_grace_s(pod: WorkerPod, observed: Observed) -> float:
 
 
 def expected(facts: Facts, scaled: Scale) -> int:
-    """Return how many workers run, or will within seconds; at most spec.maxReplicas."""
+    """Return how many workers run, or will within seconds; at most spec.maxReplicas.
+
+    A pod that is refused, or that finds no node, is not waited for by those who can go on.
+    """
     going = {pod.name for pod in scaled.leaving}
     going |= {entry.pod.name for entry in (*scaled.unwanted, *scaled.drained)}
     coming = sum(pod.expected and pod.name not in going for pod in facts.observed.pods)
-    return min(coming + len(scaled.wanted), facts.observed.spec.max_replicas)
+    made = 0 if facts.observed.refused else len(scaled.wanted)
+    return min(coming + made, facts.observed.spec.max_replicas)
+
+
+def awaits_nodes(facts: Facts, scaled: Scale) -> bool:
+    """Return whether pods that are wanted wait for a node, or for leave to be made at all."""
+    pods = [pod for pod in facts.observed.pods if pod.holds_slot]
+    missing = facts.observed.refused is not None and len(pods) < facts.observed.spec.replicas
+    return missing or bool(scaled.wanted) or not all(pod.ended or pod.placed for pod in pods)
 
 
 def _by_index(observed: Observed) -> Slots:

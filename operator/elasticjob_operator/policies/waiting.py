@@ -54,8 +54,19 @@ def worker_unschedulable(facts: Facts) -> Waiting | None:
     if not pods:
         return None
     wanted, least = facts.observed.spec.replicas, facts.observed.spec.min_replicas
-    words = f"{len(pods)} of {wanted} pods find no node: {pods[0].unschedulable}"
-    return Waiting("Unschedulable", words, blocked=wanted - len(pods) < least)
+    words = _beside(facts, f"{len(pods)} of {wanted} pods find no node")
+    blocked = wanted - len(pods) < least
+    return Waiting("Unschedulable", f"{words}: {pods[0].unschedulable}", blocked=blocked)
+
+
+def pods_refused(facts: Facts, words: str, created: int = 0) -> Waiting | None:
+    """Say why pods are missing, in the API server's words; None when none is missing."""
+    wanted, least = facts.observed.spec.replicas, facts.observed.spec.min_replicas
+    there = sum(pod.holds_slot for pod in facts.observed.pods) + created
+    if there >= wanted:
+        return None
+    known = _beside(facts, f"{there} of {wanted} pods are there")
+    return Waiting("ObjectRefused", f"{known}: {words}", blocked=there < least)
 
 
 def workers_ending(facts: Facts) -> Waiting | None:
@@ -101,6 +112,14 @@ CHECKS: tuple[Callable[[Facts], Waiting | None], ...] = (
     round_forming,
     training,
 )
+
+
+def _beside(facts: Facts, words: str) -> str:
+    """Say with it what goes on without the pods that are missing, or how many there must be."""
+    told = facts.rendezvous
+    if told.state == "Formed":
+        return f"round {told.round} stands with {told.workers} workers; {words}"
+    return f"{words}, at least {facts.observed.spec.min_replicas} must run"
 
 
 def _trouble(who: str, trouble: Trouble) -> Waiting:

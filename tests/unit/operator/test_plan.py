@@ -19,7 +19,7 @@ def test_the_bounds_are_in_the_store_before_the_first_pod():
     fresh = seen(a_job(replicas=3)).store(settings=None)
     assert kinds(fresh) == ["Provision", "WriteSettings", *["CreatePod"] * 3]
     assert created(fresh) == ["digits-0-0", "digits-1-0", "digits-2-0"]
-    assert written(fresh) == [settings(expected=3)]
+    assert written(fresh) == [settings(expected=3, scheduling=True)]
 
 
 def test_a_store_that_does_not_answer_is_looked_at_again_unasked():

@@ -67,7 +67,10 @@ def test_a_transition_time_moves_only_with_the_status():
         ),
         (
             seen().pods(a_pod(0), unschedulable(a_pod(1))),
-            "1 of 2 pods find no node: 0/2 nodes are available: insufficient cpu.",
+            (
+                "1 of 2 pods find no node, at least 2 must run:"
+                " 0/2 nodes are available: insufficient cpu."
+            ),
         ),
         (seen().pods(a_pod(0), pending(a_pod(1))), "1 of 2 pods run; at least 2 must"),
         (

@@ -117,7 +117,7 @@ def test_a_resumed_job_goes_on_with_the_next_round_under_the_same_run():
     resumed = resumed.store(settings=None, members=(), round=None, formed=())
     assert kinds(resumed) == ["Provision", "WriteSettings", "CreatePod", "CreatePod"]
     assert created(resumed) == ["digits-0-1", "digits-1-1"]
-    assert written(resumed) == [settings(expected=2, round_floor=3)]
+    assert written(resumed) == [settings(expected=2, round_floor=3, scheduling=True)]
     assert status(resumed).rendezvous.run_id == builders.RUN_ID
 
 
