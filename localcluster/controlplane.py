@@ -262,7 +262,9 @@ def running(
     """
     plane = ControlPlane("test", folder, LOOPBACK, "10.0.0.0/24", free_ports())
     wanted = {"kube-controller-manager": controllers, "kube-scheduler": scheduling}
-    programs = binaries.ensure(["etcd", "kube-apiserver", *(name for name in wanted if wanted[name])])
+    programs = binaries.ensure(
+        ["etcd", "kube-apiserver", *(name for name in wanted if wanted[name])]
+    )
     prepare(plane)
     program = programs["kube-apiserver"]
     server = apiserver(plane, program, controllers=controllers, features=features)
