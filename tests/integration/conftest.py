@@ -45,12 +45,27 @@ def until(condition, what, limit_s=LIMIT_S):
 def plane(tmp_path_factory):
     folder = tmp_path_factory.mktemp("plane")
     with controlplane.running(folder / "plane", controllers=True) as plane:
-        crd = ROOT / "crds" / "elasticjobs.yaml"
-        kubectl = Kubectl(plane.kubeconfig)
-        kubectl("apply", "--server-side", f"--filename={crd}")
-        kubectl("wait", "--for=condition=Established", "crd/elasticjobs.rdzv.dev")
-        until(lambda: kubectl.tried("get", "elasticjobs").returncode == 0, "the new resource")
+        serve_jobs(plane)
         yield plane
+
+
+@pytest.fixture(scope="session")
+def scheduling_plane(tmp_path_factory):
+    """A plane with a real scheduler and gang scheduling, for nodes that nothing runs on."""
+    folder, features = tmp_path_factory.mktemp("scheduling"), ["GenericWorkload"]
+    with controlplane.running(
+        folder / "plane", controllers=True, scheduling=True, features=features
+    ) as plane:
+        serve_jobs(plane)
+        yield plane
+
+
+def serve_jobs(plane):
+    crd = ROOT / "crds" / "elasticjobs.yaml"
+    kubectl = Kubectl(plane.kubeconfig)
+    kubectl("apply", "--server-side", f"--filename={crd}")
+    kubectl("wait", "--for=condition=Established", "crd/elasticjobs.rdzv.dev")
+    until(lambda: kubectl.tried("get", "elasticjobs").returncode == 0, "the new resource")
 
 
 @pytest.fixture(scope="session")
