@@ -16,11 +16,11 @@ from elasticjob_operator import (
     api,
     cluster,
     endings,
-    gateway,
     observed,
     pod_facts,
     report,
     rounds,
+    stores,
 )
 from elasticjob_operator.observed import Refused
 from elasticjob_operator.plan import RESYNC_S, STORE_AGAIN_S, Plan
@@ -108,7 +108,7 @@ class Executor:
             await self._create_all(job, creations, memory, effects)
         except cluster.Refused as error:
             effects.refusal = str(error)
-        except (cluster.Unavailable, gateway.StoreError) as error:
+        except (cluster.Unavailable, stores.StoreError) as error:
             effects.problem = str(error)
         return effects
 
@@ -184,9 +184,9 @@ class Executor:
 
     def _follow(self, key: Key, job: api.ElasticJob, memory: Memory) -> None:
         memory.borrowed_store = not names.has_own_store(job)
-        urls = addresses.store_urls(job, memory.store_host)
-        since = job.status.rendezvous.revision
-        self._stores.follow(memory.uid, urls, observed.run_id(job), since, lambda: self._dirty(key))
+        where = stores.Etcd(addresses.store_urls(job, memory.store_host))
+        told = job.status.rendezvous.model_copy(update={"run_id": observed.run_id(job)})
+        self._stores.follow(memory.uid, where, told, lambda: self._dirty(key))
 
     # --- workers ---
 

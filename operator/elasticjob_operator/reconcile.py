@@ -30,12 +30,12 @@ from elasticjob_operator import (
     rounds,
 )
 from elasticjob_operator.execution import Effects, Executor, Memory
-from elasticjob_operator.gateway import StoreError
 from elasticjob_operator.node_facts import Node
 from elasticjob_operator.observed import Observed, StoreView
 from elasticjob_operator.pod_facts import StorePod, WorkerPod
 from elasticjob_operator.policies import refusals
 from elasticjob_operator.settings import Settings
+from elasticjob_operator.stores import StoreError
 from elasticjob_operator.workqueue import Key, Retry
 
 log = logging.getLogger(__name__)

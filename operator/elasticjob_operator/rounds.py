@@ -11,26 +11,23 @@ import contextlib
 import dataclasses
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from typing import Final
 
 import aiohttp
 
-from elasticjob_operator import gateway
-from elasticjob_operator.gateway import Gateway, StoreError
-from elasticjob_operator.mirror import Mirror, formed_round
-from elasticjob_operator.observed import Drained, FormedRound, StoreView
+from elasticjob_operator import api
+from elasticjob_operator.mirror import Mirror
+from elasticjob_operator.observed import Drained, StoreView
+from elasticjob_operator.stores import Etcd, Store, StoreError, gateway
+from elasticjob_operator.stores.etcd import EtcdStore
 from rdzv_client import wire
-from rdzv_client.etcdv3 import messages, requests
 
 log = logging.getLogger(__name__)
 
 RETRY_FIRST_S: Final = 0.1
 RETRY_MAX_S: Final = 3.0
-PAST_ROUNDS: Final = 256
-TXN_OPERATIONS: Final = 100
-"""etcd takes 128 in one transaction unless told otherwise."""
 
 
 class Rounds:
@@ -41,24 +38,24 @@ class Rounds:
         self._links: dict[str, Link] = {}
 
     def follow(
-        self, uid: str, urls: Sequence[str], run_id: str, since: int, changed: Callable[[], None]
+        self, uid: str, where: Etcd, told: api.RendezvousStatus, changed: Callable[[], None]
     ) -> Link:
         """Watch this job's store from now on, if that is not so yet.
 
         Args:
             uid: The job's UID.
-            urls: Where the store listens.
-            run_id: The run within the store.
-            since: The store's revision up to which its history is recorded.
+            where: Where the store is.
+            told: What the status says: of which run, and up to where it is recorded.
             changed: Called whenever the view has changed.
         """
         link = self._links.get(uid)
-        if link and link.is_for(urls, run_id):
+        if link and link.is_for(where, told.run_id):
             return link
         self.unfollow(uid)
         if self._session is None:
             self._session = gateway.session()
-        link = self._links[uid] = Link(Gateway(self._session, urls), run_id, since, changed)
+        store = _open(self._session, where, told)
+        link = self._links[uid] = Link(store, where, told.run_id, changed)
         return link
 
     def link(self, uid: str) -> Link | None:
@@ -78,19 +75,15 @@ class Rounds:
             await self._session.close()
 
 
+def _open(session: aiohttp.ClientSession, where: Etcd, told: api.RendezvousStatus) -> Store:
+    return EtcdStore(gateway.Gateway(session, where.urls), wire.Keys(told.run_id), told.revision)
+
+
 class Link:
     """One job's store."""
 
-    def __init__(
-        self,
-        store: Gateway,
-        run_id: str,
-        since: int,
-        changed: Callable[[], None],
-    ) -> None:
-        self._store = store
-        self._run_id = run_id
-        self._since = since
+    def __init__(self, store: Store, where: Etcd, run_id: str, changed: Callable[[], None]) -> None:
+        self._store, self._where, self._run_id = store, where, run_id
         self._changed = changed
         self._mirror = Mirror(run_id)
         self._reachable = False
@@ -102,8 +95,8 @@ class Link:
         self._wake = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"store {run_id}")
 
-    def is_for(self, urls: Sequence[str], run_id: str) -> bool:
-        return (self._store.urls, self._run_id) == (tuple(urls), run_id)
+    def is_for(self, where: Etcd, run_id: str) -> bool:
+        return (self._where, self._run_id) == (where, run_id)
 
     def stop(self) -> None:
         self._task.cancel()
@@ -132,10 +125,10 @@ class Link:
         Raises:
             StoreError: they were not written, or nobody knows.
         """
-        await self._txn([messages.put(self._mirror.keys.settings, wire.encode(settings))])
+        await self._store.write({self._mirror.keys.settings: wire.encode(settings)})
 
     async def mark_gone(self, uid: str, reason: str) -> None:
-        """Take this pod out of the rendezvous, in one transaction, so that all hear it at once.
+        """Take this pod out of the rendezvous, in one step, so that all hear it at once.
 
         If the store does not answer now, it is told as soon as it does.
         """
@@ -163,29 +156,29 @@ class Link:
         """
         self._unwritten.clear()
         self._drained.clear()
-        await self._txn([messages.delete_prefix(self._mirror.keys.prefix)])
+        await self._store.empty()
 
     async def _flush(self) -> None:
         keys = self._mirror.keys
         for uid, reason in list(self._unwritten.items()):
-            gone = wire.encode(wire.Gone(uid, reason[:1024]))
-            members = [messages.delete(key) for key in self._mirror.member_keys(uid)]
-            await self._txn([messages.put(keys.gone(uid), gone), *members])
+            gone = wire.Gone(uid, reason[:1024])
+            await self._store.write(
+                {keys.gone(uid): wire.encode(gone)}, self._mirror.member_keys(uid)
+            )
             self._unwritten.pop(uid, None)
             log.info("%s: took the pod with UID %s out: %s", self._run_id, uid, reason)
         await self._flush_drains()
 
     async def _flush_drains(self) -> None:
         known, keys = self._mirror.drains, self._mirror.keys
-        unwritten = [uid for uid in self._drained if uid not in known]
-        for first in range(0, len(unwritten), TXN_OPERATIONS):
-            uids = unwritten[first : first + TXN_OPERATIONS]
-            drains = [wire.Drain(uid, self._drained[uid].reason[:1024]) for uid in uids]
-            await self._txn([messages.put(keys.drain(d.uid), wire.encode(d)) for d in drains])
-            log.info("%s: asked %d pods to leave: %s", self._run_id, len(uids), drains[0].reason)
-
-    async def _txn(self, operations: Sequence[messages.Op]) -> None:
-        await self._store.call(requests.txn_request([], operations, []))
+        drains = [
+            wire.Drain(uid, drained.reason[:1024])
+            for uid, drained in self._drained.items()
+            if uid not in known
+        ]
+        if drains:
+            await self._store.write({keys.drain(d.uid): wire.encode(d) for d in drains})
+            log.info("%s: asked %d pods to leave: %s", self._run_id, len(drains), drains[0].reason)
 
     # --- what the operator hears ---
 
@@ -193,7 +186,8 @@ class Link:
         delay_s = RETRY_FIRST_S
         while True:
             try:
-                async for _ in self._listen():
+                async for _ in self._store.listen(self._mirror):
+                    await self._flush()
                     delay_s = RETRY_FIRST_S
                     self._set_reachable(reachable=True, problem="")
             except StoreError as error:
@@ -215,64 +209,6 @@ class Link:
         self._reachable, self._problem = reachable, problem
         self._tried.set()
         self._changed()
-
-    async def _listen(self) -> AsyncIterator[None]:
-        """List all, then follow every change; yields whenever the mirror is up to date."""
-        keys = self._mirror.keys
-        listing = await self._store.call(requests.range_request(messages.get_prefix(keys.prefix)))
-        await self._list(listing)
-        await self._flush()
-        watch = requests.watch_create(
-            1, messages.prefix(keys.prefix), listing.revision + 1, prev_kv=False
-        )
-        async with self._store.watch(watch) as batches:
-            async for batch in batches:
-                if batch.canceled:
-                    raise StoreError(f"the watch was cancelled: {batch.cancel_reason}")
-                self._mirror.update(batch.events, batch.revision, _now())
-                yield
-
-    async def _list(self, listing: messages.RangeResult) -> None:
-        self._since = max(self._since, self._mirror.revision)
-        if listing.revision < self._since:
-            self._since = 0  # an emptied store, or another one
-        keys = self._mirror.keys
-        past = await self._past_rounds() if any(kv.key == keys.round for kv in listing.kvs) else []
-        self._mirror.reset(listing.kvs, listing.revision, _now())
-        self._mirror.insert_past(past)
-
-    async def _past_rounds(self) -> list[FormedRound]:
-        """Walk back through the versions of the round record to the last one that was seen."""
-        keys, past, revision = self._mirror.keys, list[FormedRound](), 0
-        for _ in range(PAST_ROUNDS):
-            try:
-                found = await self._at(messages.one(keys.round), revision)
-                if not found or found[0].mod_revision <= self._since:
-                    break
-                revision = found[0].mod_revision
-                ranks = await self._at(messages.prefix(keys.ranks), revision)
-            except StoreError:
-                break  # compacted: what is older is not to be had
-            if formed := _decoded(found[0], ranks, revision):
-                past.append(formed)
-            revision -= 1
-        return past
-
-    async def _at(self, where: messages.KeyRange, revision: int) -> Sequence[messages.KeyValue]:
-        request = requests.range_request(messages.Get(where, revision=revision))
-        return (await self._store.call(request)).kvs
-
-
-def _decoded(
-    record: messages.KeyValue, ranks: Sequence[messages.KeyValue], revision: int
-) -> FormedRound | None:
-    try:
-        round_ = wire.decode(wire.Round, record.key, record.value)
-        placed = [wire.decode(wire.Rank, kv.key, kv.value) for kv in ranks]
-    except wire.WireError:
-        return None
-    formed = formed_round(round_, placed, _now(), revision)
-    return formed and dataclasses.replace(formed, late=True)
 
 
 def _now() -> datetime:

@@ -7,7 +7,9 @@ import builders
 import pytest
 from builders import a_member, a_pod, a_round, settings
 
+from elasticjob_operator import api
 from elasticjob_operator.rounds import Rounds
+from elasticjob_operator.stores import Etcd
 from rdzv_client import wire
 from rdzv_client.etcdv3 import Client, messages
 
@@ -21,7 +23,8 @@ class Followed:
     def __init__(self, stores, urls, since=0):
         self._changed = asyncio.Event()
         uid = builders.JOB_UID
-        self.link = stores.follow(uid, urls, builders.RUN_ID, since, self._changed.set)
+        told = api.RendezvousStatus(run_id=builders.RUN_ID, revision=since)
+        self.link = stores.follow(uid, Etcd(tuple(urls)), told, self._changed.set)
 
     @property
     def view(self):

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 import aiohttp
 
+from elasticjob_operator.stores import StoreError
 from rdzv_client.etcdv3 import answers, errors, messages, requests
 
 T = TypeVar("T")
@@ -17,10 +18,6 @@ T = TypeVar("T")
 REQUEST_TIMEOUT_S: Final = 5.0
 MESSAGE_BYTES: Final = 64 * 1024 * 1024
 NO_ENDPOINT: Final = "no endpoint is known"
-
-
-class StoreError(Exception):
-    """The store did not do what it was asked to; the text says why."""
 
 
 class Gateway:
