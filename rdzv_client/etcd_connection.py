@@ -33,11 +33,23 @@ VARIABLES: Final[Mapping[str, str]] = {
 }
 """The environment variables that stand for options: values of ``--rdzv-conf`` hold no commas."""
 
+FOLDER: Final = "RDZV_CREDENTIALS"
+"""The environment variable that names a folder with some of these files, such as a Secret."""
+FILES: Final[Mapping[str, str]] = {
+    "ca": "ca.crt",
+    "cert": "tls.crt",
+    "key": "tls.key",
+    "user": "username",
+    "password_file": "password",
+}
+"""What the files of that folder are named."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _READ_TIMEOUT_S: Final = 60
 _SCHEMES: Final = {"etcd": "http", "etcds": "https", "http": "http", "https": "https"}
+_OPTION: Final = "the rendezvous option "
 _FILES: Final = ("ca", "cert", "key", "password_file")
 
 
@@ -62,8 +74,9 @@ def connect(
     ==============================  ==========================================================
 
     Where an option is not given, the environment counts: ``RDZV_CA_FILE``, ``RDZV_CERT_FILE``,
-    ``RDZV_KEY_FILE``, ``RDZV_USER``, ``RDZV_PASSWORD_FILE``. Certificates are read again for each
-    new connection.
+    ``RDZV_KEY_FILE``, ``RDZV_USER``, ``RDZV_PASSWORD_FILE``, and after these what there is in the
+    folder ``RDZV_CREDENTIALS`` of ``ca.crt``, ``tls.crt``, ``tls.key``, ``username`` and
+    ``password``. Certificates are read again for each new connection.
 
     Args:
         endpoint: ``HOST[:PORT]``, several separated by ``;`` or ``,``; a scheme ``http``,
@@ -85,7 +98,7 @@ def connect(
         tls=etcdv3.TlsFiles(text["ca"], text["cert"], text["key"]) if secure else None,
         user=text["user"],
         password=text["password"],
-        password_file=text["password_file"],
+        password_file=None if text["password"] else text["password_file"],
         request_timeout_s=read_timeout_s,
     )
 
@@ -164,9 +177,29 @@ def _value(
     """The value, None when there is none, and the name that it was given by."""
     for name in _NAMES[what]:
         if config.get(name):
-            return str(config[name]), f"the rendezvous option {name}"
+            return str(config[name]), _OPTION + name
     variable = VARIABLES.get(what, "")
-    return environ.get(variable) or None, variable or f"the rendezvous option {what}"
+    if not environ.get(variable) and (path := _in_folder(what, environ)):
+        return (_read(path) if what == "user" else str(path)), str(path)
+    return environ.get(variable) or None, variable or _OPTION + what
+
+
+def _in_folder(what: str, environ: Mapping[str, str]) -> Path | None:
+    """The file of the folder of credentials, if both are there."""
+    folder = environ.get(FOLDER)
+    if not folder or what not in FILES:
+        return None
+    if not Path(folder).is_dir():
+        raise ValueError(f"{FOLDER}={folder!r} must be a folder, and there is none")
+    path = Path(folder, FILES[what])
+    return path if path.is_file() else None
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text().strip() or None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"cannot read {path}: {error}") from None
 
 
 def _check(given: Mapping[str, tuple[str | None, str]], *, secure: bool) -> None:
@@ -192,4 +225,4 @@ def _check_pair(cert: tuple[str | None, str], key: tuple[str | None, str]) -> No
 
 
 def _is_option(given: tuple[str | None, str]) -> bool:
-    return given[0] is not None and given[1] not in VARIABLES.values()
+    return given[0] is not None and given[1].startswith(_OPTION)

@@ -35,7 +35,7 @@ def create_handler(params: Any) -> Any:
         params: torch's ``RendezvousParameters``: the endpoint is ``etcd://HOST:PORT``, or several
             as ``etcd://HOST:PORT;HOST:PORT``, ``etcds`` with TLS, or the ``c10d://HOST:PORT`` of a
             TCPStore; ``config`` holds the options (:class:`rdzv_client.options.Options`), the
-            environment etcd's credentials (:data:`rdzv_client.etcd_connection.VARIABLES`).
+            environment etcd's credentials (:func:`rdzv_client.etcd_connection.connect`).
 
     Raises:
         ValueError: an option, the endpoint or the pod's environment is not as it must be.

@@ -41,6 +41,16 @@ def test_the_environment_opens_it(pod, enter):
     assert client.get("/job/key").value == b"value"
 
 
+def test_a_mounted_secret_opens_it(pod, enter, tmp_path):
+    names = {"ca": "ca.crt", "cert": "tls.crt", "key": "tls.key"}
+    for old, new in names.items():
+        (tmp_path / old).rename(tmp_path / new)
+    (tmp_path / "username").write_text("job")
+    client = enter({"RDZV_CREDENTIALS": str(tmp_path)})
+    client.put("/job/key", b"value")
+    assert client.get("/job/key").value == b"value"
+
+
 @pytest.mark.parametrize("names", ["ssl_cert ssl_cert_key ca_cert", "cert key cacert"])
 def test_options_of_either_vocabulary_open_it(pod, enter, names):
     files = [pod[f"RDZV_{name}_FILE"] for name in ("CERT", "KEY", "CA")]

@@ -115,3 +115,51 @@ def test_an_empty_password_file_is_refused(tmp_path):
 def test_password_and_password_file_together_are_refused(files):
     with pytest.raises(ValueError, match="password and password_file give only one"):
         connect(user="job", password="x", password_file=files("secret"))
+
+
+# --- a folder of credentials, such as a Secret --------------------------------------------------
+
+
+def folder_of(tmp_path, **content):
+    for name, text in content.items():
+        (tmp_path / name.replace("_", ".")).write_text(text)
+    return {"RDZV_CREDENTIALS": str(tmp_path)}
+
+
+def test_a_folder_may_hold_user_and_password(tmp_path):
+    environ = folder_of(tmp_path, username="job\n", password="secret\n")
+    settings = connect(environ=environ).transport.settings
+    assert (settings.user, settings.read_password()) == ("job", "secret")
+
+
+def test_an_empty_folder_asks_for_nothing(tmp_path):
+    settings = connect(environ=folder_of(tmp_path)).transport.settings
+    assert (settings.user, settings.read_password()) == (None, None)
+
+
+def test_options_and_variables_go_before_the_folder(tmp_path, files):
+    environ = folder_of(tmp_path, username="folder", password="folder")
+    environ |= {"RDZV_USER": "variable", "RDZV_PASSWORD_FILE": files("secret")}
+    settings = connect(environ=environ).transport.settings
+    assert (settings.user, settings.read_password()) == ("variable", "secret")
+    settings = connect(environ=environ, user="option", password="o").transport.settings
+    assert (settings.user, settings.read_password()) == ("option", "o")
+
+
+@pytest.mark.parametrize(
+    ("content", "endpoint", "words"),
+    [
+        ({"username": "job"}, "a", r"username and RDZV_PASSWORD_FILE belong together"),
+        ({"ca_crt": ""}, "a", r"ca.crt is of use with protocol=https or etcds:// only"),
+        ({"tls_key": ""}, "etcds://a", r"tls.key needs the certificate it belongs to"),
+        ({"ca_crt": "garbage"}, "etcds://a", r"cannot use the CA file .*ca.crt"),
+    ],
+)
+def test_what_is_wrong_in_the_folder_is_named(tmp_path, content, endpoint, words):
+    with pytest.raises(ValueError, match=words):
+        connect(endpoint, environ=folder_of(tmp_path, **content))
+
+
+def test_a_folder_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match="RDZV_CREDENTIALS='/nowhere' must be a folder"):
+        connect(environ={"RDZV_CREDENTIALS": "/nowhere"})
