@@ -132,7 +132,11 @@ def unschedulable(pod: WorkerPod) -> WorkerPod:
 
 
 def a_store_pod(**fields: Any) -> StorePod:
-    return StorePod("digits-rdzv-0", JOB_UID, **{"ready": True, **fields})
+    """Return a pod of the store that is ready; ``ordinal`` says which."""
+    name = f"digits-rdzv-{fields.pop('ordinal', 0)}"
+    return StorePod(
+        name, JOB_UID, **{"uid": f"uid-{name}", "ready": True, "started": True, **fields}
+    )
 
 
 # --- store -------------------------------------------------------------------------------------
@@ -194,8 +198,8 @@ class Seen:
     def pods(self, *pods: WorkerPod) -> Seen:
         return Seen(replace(self.observed, pods=tuple(pods)))
 
-    def store_pod(self, pod: StorePod | None) -> Seen:
-        return Seen(replace(self.observed, store_pod=pod))
+    def store_pods(self, *pods: StorePod) -> Seen:
+        return Seen(replace(self.observed, store_pods=pods))
 
     def store(self, **fields: Any) -> Seen:
         return Seen(replace(self.observed, store=replace(self.observed.store, **fields)))
@@ -247,7 +251,7 @@ class Seen:
 def seen(job: api.ElasticJob | None = None) -> Seen:
     """Return a snapshot of a job without pods, whose store answers and has its settings."""
     store = StoreView(reachable=True, revision=1, settings=settings())
-    return Seen(Observed(now=NOW, job=job or a_job(), store_pod=a_store_pod(), store=store))
+    return Seen(Observed(now=NOW, job=job or a_job(), store_pods=(a_store_pod(),), store=store))
 
 
 RUN_ID = run_id(a_job())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from elasticjob_operator.provisioning.objects import Reference
 from rdzv_client import wire
 
 Manifest = dict[str, Any]
@@ -82,9 +83,18 @@ class DeleteJob:
 
 @dataclass(frozen=True)
 class RemoveStore:
-    """Take down the store that was provisioned for the job; nobody needs it now."""
+    """Take down the store that was provisioned for the job, or what of it is to be made anew."""
 
-    name: str
+    objects: tuple[Reference, ...]
+
+
+@dataclass(frozen=True)
+class ReadmitMember:
+    """Let a member of the store that lost its disk come back: it is another one by then."""
+
+    pod: str
+    uid: str
+    peer_url: str
 
 
 @dataclass(frozen=True)
@@ -103,5 +113,6 @@ Action = (
     | DeletePod
     | DeleteJob
     | RemoveStore
+    | ReadmitMember
     | EmptyStore
 )

@@ -34,15 +34,31 @@ Replicas = Annotated[int, Field(ge=1, le=MAX_REPLICAS)]
 # --- spec --------------------------------------------------------------------------------------
 
 
+class Storage(Model):
+    """A volume for each member of the job's own etcd, deleted with the job."""
+
+    size: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(Mi|Gi|Ti|M|G|T)$", max_length=16)]
+    """How large, such as `1Gi`; at least 256Mi, since etcd sets room aside for its log."""
+    storage_class_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    """The StorageClass; the cluster's default when left out."""
+
+
 class Etcd(Model):
     """The etcd (v3 API) in which the workers meet."""
+
+    members: Literal[1, 3] = 1
+    """How many members the job's own etcd has. One that is lost is replaced, and filled again by
+    the workers; with three, the others go on without it."""
+    storage: Storage | None = None
+    """A volume for each member of the job's own etcd. Without it, a member that is replaced comes
+    back empty, which costs the job nothing: the others, or the workers, bring back what it had."""
 
     endpoints: Annotated[
         tuple[Annotated[str, Field(pattern=r"^http://[A-Za-z0-9.-]+:[0-9]{1,5}$")], ...],
         Field(max_length=16),
     ] = ()
     """Client URLs of an etcd that is already there, such as `http://etcd.infra.svc:2379`. When
-    empty, the operator runs a one-member etcd for this job alone."""
+    empty, the operator runs an etcd for this job alone."""
 
 
 class Rendezvous(Model):
@@ -122,6 +138,9 @@ class ElasticJobSpec(Model):
     image with torch will do. None: the image has it installed."""
     rendezvous: Rendezvous = Rendezvous()
     """How workers find each other and agree on a round."""
+    network_policy: Literal["Auto", "None"] = "Auto"
+    """Auto: network policies let only the job's workers and the operator reach its store, and only
+    its own workers reach a worker. Policies of yours add to that. None: there are none."""
     run_policy: RunPolicy = RunPolicy()
     """What happens around the run."""
     template: dict[str, Any]

@@ -9,7 +9,7 @@ from datetime import timedelta
 from elasticjob_operator import actions
 from elasticjob_operator.observed import Observed
 from elasticjob_operator.policies import over
-from elasticjob_operator.provisioning import names
+from elasticjob_operator.provisioning import etcd, names
 from elasticjob_operator.timestamps import instant
 from rdzv_client import wire
 
@@ -67,8 +67,8 @@ def park(observed: Observed) -> tuple[actions.Action, ...]:
 def dismantle(observed: Observed) -> Iterator[actions.Action]:
     """Yield what takes away the job's store, or what it left in a store that is not its own."""
     if names.has_own_store(observed.job):
-        if observed.store_pod:
-            yield actions.RemoveStore(names.store(observed.job))
+        if observed.store_pods:
+            yield actions.RemoveStore(etcd.references(observed.job))
     elif observed.store.settings:
         yield actions.EmptyStore()
 

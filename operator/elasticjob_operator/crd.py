@@ -308,6 +308,7 @@ SPEC_RULES: list[Schema] = [
         ".failurePolicy.rules",
     ),
     _fixed("rendezvous"),
+    _fixed("networkPolicy"),
     _fixed_unless_suspended("template"),
     _fixed_unless_suspended("nprocPerNode"),
     _fixed_unless_suspended("clientInjection"),
@@ -320,6 +321,22 @@ FIELD_RULES: dict[str, list[Schema]] = {
             "[has(self.onExitCodes), has(self.onSignals), has(self.onReasons),"
             " has(self.onPodConditions)].exists_one(given, given)",
             "exactly one of onExitCodes, onSignals, onReasons and onPodConditions must be given",
+        ),
+    ],
+    "rendezvous.etcd": [
+        _rule(
+            "size(self.endpoints) == 0 || (self.members == 1 && !has(self.storage))",
+            "members and storage are for the job's own etcd, and endpoints name another one:"
+            " give either",
+        ),
+    ],
+    "rendezvous.etcd.storage": [
+        _rule(
+            "quantity(self.size).compareTo(quantity('256Mi')) >= 0",
+            "size must be at least 256Mi: etcd sets room aside for its log",
+            ".size",
+            "'size (%s) must be at least 256Mi: etcd sets room aside for its log'"
+            ".format([self.size])",
         ),
     ],
     "runPolicy.backoff": [

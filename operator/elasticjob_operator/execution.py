@@ -31,6 +31,7 @@ from elasticjob_operator.workqueue import Key
 log = logging.getLogger(__name__)
 
 PARALLEL_CREATES: Final = 32
+HEADLESS: Final = "None"
 
 
 @dataclass
@@ -130,10 +131,10 @@ class Executor:
                 await self._cluster.delete(
                     api.API_VERSION, api.KIND, namespace, job.metadata.name, memory.uid
                 )
-            case actions.RemoveStore(name):
+            case actions.RemoveStore(objects):
                 memory.provisioned = ()
-                await self._cluster.delete("v1", "Service", namespace, name)
-                await self._cluster.delete("apps/v1", "StatefulSet", namespace, name)
+                for version, kind, name in objects:
+                    await self._cluster.delete(version, kind, namespace, name)
             case _:
                 if link := self._stores.link(memory.uid):
                     await self._write(link, namespace, step)
@@ -151,6 +152,11 @@ class Executor:
                 pod = await self._cluster.get("v1", "Pod", namespace, name)
                 if pod is None or pod["metadata"]["uid"] != uid:
                     await link.mark_gone(uid, f"its pod {endings.VANISHED.message}")
+            case actions.ReadmitMember(name, uid, peer_url):
+                pod = await self._cluster.get("v1", "Pod", namespace, name)
+                # Its successor may be in already.
+                if link.etcd and pod and pod["metadata"]["uid"] == uid:
+                    await link.etcd.readmit(peer_url)
             case actions.EmptyStore():
                 await link.empty()
 
@@ -164,8 +170,9 @@ class Executor:
             return
         for manifest in manifests:
             made = await self._ensure(manifest, memory.uid)
-            if made["kind"] == "Service":
-                memory.store_host = made["spec"].get("clusterIP") or ""
+            address = made["spec"].get("clusterIP") if made["kind"] == "Service" else None
+            if address and address != HEADLESS:
+                memory.store_host = address
         memory.provisioned, memory.provisioned_at = manifests, monotonic()
 
     async def _ensure(self, manifest: actions.Manifest, uid: str) -> cluster.Manifest:

@@ -17,6 +17,10 @@ BLUEPRINT: Final = "rdzv.dev/blueprint"
 WORKER: Final = "worker"
 STORE: Final = "store"
 
+NAME: Final = "app.kubernetes.io/name"
+OPERATOR: Final = "elasticjob-operator"
+"""The name of the operator's own pods, as the chart labels them."""
+
 CLIENT: Final = "rdzv-client"
 """The name of the init container that brings the rendezvous client, and of its volume."""
 
@@ -29,11 +33,16 @@ def of(job: str, role: str) -> dict[str, str]:
     return {
         JOB: job,
         ROLE: role,
-        "app.kubernetes.io/name": "elasticjob",
+        NAME: "elasticjob",
         "app.kubernetes.io/instance": job,
         "app.kubernetes.io/component": role,
         "app.kubernetes.io/managed-by": "elasticjob-operator",
     }
+
+
+def these(job: str, role: str) -> dict[str, dict[str, str]]:
+    """Return the label selector, as objects have it, of everything with this role."""
+    return {"matchLabels": {JOB: job, ROLE: role}}
 
 
 def selector(job: str, role: str) -> str:

@@ -13,6 +13,7 @@ from elasticjob_operator import api
 from elasticjob_operator.last_words import LastWords
 from elasticjob_operator.node_facts import Node
 from elasticjob_operator.pod_facts import StorePod, WorkerPod
+from elasticjob_operator.store_members import Members
 from rdzv_client import wire
 
 # --- the store ---------------------------------------------------------------------------------
@@ -86,8 +87,11 @@ class Observed:
     now: datetime
     job: api.ElasticJob
     pods: tuple[WorkerPod, ...] = ()
-    store_pod: StorePod | None = None
+    store_pods: tuple[StorePod, ...] = ()
     store: StoreView = field(default_factory=StoreView)
+    store_members: Members = ()
+    """The members of a store of several, as it lists them itself; asked for while not all of its
+    pods are ready."""
     nodes: Mapping[str, Node] = field(default_factory=dict)
     """The nodes of the job's pods, by name; empty where the operator may not see nodes."""
     any_node_ready: bool = True

@@ -15,7 +15,8 @@ from elasticjob_operator import (
     stock,
 )
 from elasticjob_operator.observed import Observed
-from elasticjob_operator.policies import Facts, node_loss, over, scale
+from elasticjob_operator.policies import Facts, node_loss, over, quorum, scale
+from elasticjob_operator.provisioning import etcd
 from elasticjob_operator.settings import Settings
 from rdzv_client import wire
 
@@ -56,7 +57,7 @@ def plan(observed: Observed, settings: Settings) -> Plan:
         return Plan(facts, None, closing.park(observed))
     scaled = scale.scale(facts)
     steps: list[actions.Action] = [
-        actions.Provision(provisioning.manifests(observed.job, settings)),
+        *_store(observed, settings),
         *_tell_store(facts, scaled),
         *_drain(scaled),
         *(actions.DeletePod(u.pod.name, u.pod.uid, u.reason) for u in scaled.unwanted),
@@ -69,6 +70,17 @@ def plan(observed: Observed, settings: Settings) -> Plan:
 
 
 # --- a job that goes on ------------------------------------------------------------------------
+
+
+def _store(observed: Observed, settings: Settings) -> Iterator[actions.Action]:
+    """Make what the workers need, and mend it."""
+    if quorum.is_lost(observed):
+        # Its pods go with it; when they are gone, it is made again.
+        yield actions.RemoveStore((etcd.pods_owner(observed.job),))
+        return
+    joining = quorum.is_joined(observed)
+    yield actions.Provision(provisioning.manifests(observed.job, settings, joining=joining))
+    yield from quorum.repairs(observed)
 
 
 def _look_again_s(observed: Observed, scaled: scale.Scale) -> float:

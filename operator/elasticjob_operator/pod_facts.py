@@ -32,6 +32,14 @@ START_TROUBLES = IMAGE_TROUBLES | {
 }
 """The kubelet's words for a container that waits for something that time alone will not bring."""
 
+REFUSALS = (
+    "has already been bootstrapped",
+    "cannot fetch cluster info from peer urls",
+    "error validating peerURLs",
+    "Was the raft log corrupted, truncated, or lost?",
+)
+"""etcd's words when its disk is not the one that the other members know it by."""
+
 OF_THE_START = frozenset(
     {"PodScheduled", "PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready"}
 )
@@ -178,13 +186,21 @@ class WorkerPod:
 
 @dataclass(frozen=True)
 class StorePod:
-    """The pod in which the job's own etcd runs."""
+    """What the operator keeps of a pod of the job's own etcd.
+
+    Attributes:
+        started: Whether its container has ever run: its disk may then have something on it.
+        refusal: Why the other members do not let it in, in the words with which it ended.
+    """
 
     name: str
     job_uid: str
     uid: str = ""
     node: str = ""
     ready: bool = False
+    deleting: bool = False
+    started: bool = False
+    refusal: str = ""
     trouble: Trouble | None = None
     unschedulable: str = ""
 
@@ -232,9 +248,29 @@ def store_pod(body: Mapping[str, Any]) -> StorePod:
         uid=metadata.get("uid", ""),
         node=(body.get("spec") or {}).get("nodeName") or "",
         ready=ready.get("status") == "True",
+        deleting="deletionTimestamp" in metadata,
+        started=any(_started(entry) for entry in _containers(status)),
+        refusal=next(filter(None, map(_refusal, _containers(status))), ""),
         trouble=_trouble(status),
         unschedulable=_unschedulable(status),
     )
+
+
+def _started(entry: Mapping[str, Any]) -> bool:
+    state = entry.get("state") or {}
+    return bool(entry.get("restartCount")) or not {"running", "terminated"}.isdisjoint(state)
+
+
+def _refusal(entry: Mapping[str, Any]) -> str:
+    """Return etcd's reason to end, if it is that the others know it no more, or otherwise."""
+    state, last = entry.get("state") or {}, entry.get("lastState") or {}
+    ended = state.get("terminated") or ("waiting" in state and last.get("terminated"))
+    if not ended:
+        return ""
+    if ended.get("exitCode") == 0:  # it ends by itself only when it was removed
+        return "it was removed from the cluster"
+    said = ended.get("message") or ""
+    return next((words for words in REFUSALS if words in said), "")
 
 
 def owner_uid(metadata: Mapping[str, Any]) -> str:

@@ -73,14 +73,14 @@ def environment(
 ) -> list[Manifest]:
     """Return the training container's environment: the template's own, then ours."""
     own = list(training.get("env") or ())
-    ours = [*_torchrun(job, spec), *_identity(index), _termination_log(training)]
+    ours = [*_torchrun(job, index, spec), *_identity(index), _termination_log(training)]
     if job.spec.client_injection == "Auto":
         ours += _python_path(own)
     set_by_us = {entry["name"] for entry in ours}
     return [entry for entry in own if entry["name"] not in set_by_us] + ours
 
 
-def _torchrun(job: api.ElasticJob, spec: Manifest) -> list[Manifest]:
+def _torchrun(job: api.ElasticJob, index: int, spec: Manifest) -> list[Manifest]:
     wanted, rendezvous = job.spec, job.spec.rendezvous
     grace_s = spec.get("terminationGracePeriodSeconds", DEFAULT_GRACE_S)
     conf = {
@@ -91,7 +91,7 @@ def _torchrun(job: api.ElasticJob, spec: Manifest) -> list[Manifest]:
     }
     values = {
         "PET_RDZV_BACKEND": "k8s",
-        "PET_RDZV_ENDPOINT": addresses.worker_endpoint(job),
+        "PET_RDZV_ENDPOINT": addresses.worker_endpoint(job, index),
         "PET_RDZV_ID": run_id(job),
         "PET_RDZV_CONF": ",".join(f"{name}={value}" for name, value in conf.items()),
         "PET_NNODES": f"{wanted.min_replicas}:{wanted.max_replicas}",

@@ -34,7 +34,9 @@ from elasticjob_operator.node_facts import Node
 from elasticjob_operator.observed import Observed, StoreView
 from elasticjob_operator.pod_facts import StorePod, WorkerPod
 from elasticjob_operator.policies import refusals
+from elasticjob_operator.provisioning import names
 from elasticjob_operator.settings import Settings
+from elasticjob_operator.store_members import Members
 from elasticjob_operator.stores import StoreError
 from elasticjob_operator.workqueue import Key, Retry
 
@@ -151,27 +153,40 @@ class Reconciler:
             job = job.model_copy(update={"status": memory.status})
         pods = [pod for pod in self._sight.workers(key) if pod.job_uid == memory.uid]
         pods = await self._with_unseen(job, pods, memory)
+        stores = [pod for pod in self._sight.store(key) if pod.job_uid == memory.uid]
         link = self._stores.link(memory.uid)
         seen = Observed(
             now=datetime.now(timezone.utc),
             job=job,
             pods=tuple(pod_facts.by_age(pods)),
-            store_pod=next((p for p in self._sight.store(key) if p.job_uid == memory.uid), None),
+            store_pods=tuple(sorted(stores, key=lambda pod: pod.name)),
             store=link.view if link else StoreView(),
             refused=memory.refused,
         )
+        seen = dataclasses.replace(seen, store_members=await self._store_members(seen))
         nodes = await self._nodes(seen)
         ready = not nodes or self._sight.any_node_ready()
         seen = dataclasses.replace(seen, nodes=nodes, any_node_ready=ready)
         seen = dataclasses.replace(seen, pods=await self._with_logs(seen))
         return dataclasses.replace(seen, last_words=await self._last_words(seen))
 
+    async def _store_members(self, seen: Observed) -> Members:
+        """Ask a store of several members for them, while not all of its pods are ready."""
+        wanted, link = len(names.members(seen.job)), self._stores.link(seen.job.metadata.uid)
+        if wanted == 1 or sum(pod.ready for pod in seen.store_pods) == wanted:
+            return ()
+        if link is None or link.etcd is None or not seen.store.reachable:
+            return ()
+        with contextlib.suppress(StoreError):
+            return await link.etcd.members()
+        return ()
+
     async def _nodes(self, seen: Observed) -> dict[str, Node]:
         """Return the nodes of the job's pods."""
         if not self._sight.sees_nodes:
             return {}
-        names = {pod.node for pod in seen.pods} | {seen.store_pod.node if seen.store_pod else ""}
-        return {name: await self._node(name) for name in sorted(names - {""})}
+        used = {pod.node for pod in seen.pods} | {pod.node for pod in seen.store_pods}
+        return {name: await self._node(name) for name in sorted(used - {""})}
 
     async def _node(self, name: str) -> Node:
         if node := self._sight.node(name):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from elasticjob_operator import api, book, conditions, history, labels, policies
+from elasticjob_operator.observed import Observed
 from elasticjob_operator.plan import Plan
 from elasticjob_operator.pod_facts import by_age
-from elasticjob_operator.policies import Facts, over, suspension, waiting
+from elasticjob_operator.policies import Facts, over, quorum, suspension, waiting
 from elasticjob_operator.policies.waiting import Waiting
+from elasticjob_operator.provisioning import names
 from elasticjob_operator.timestamps import stamp
 
 GOES_ON = {"Formed", "Unknown", "Closed"}
@@ -242,11 +244,25 @@ def _resumed(facts: Facts) -> Words:
 
 def _store_words(facts: Facts) -> Words:
     store, told = facts.observed.store, facts.rendezvous
+    if len(names.members(facts.observed.job)) > 1:
+        return _quorum_words(facts.observed)
     if store.reachable:
         return True, "StoreAnswers", f"the rendezvous store at {told.endpoint} answers"
     problem = store.problem or "not reached yet"
     words = f"the rendezvous store at {told.endpoint} does not answer: {problem}"
     return False, "StoreUnreachable", words
+
+
+def _quorum_words(observed: Observed) -> Words:
+    wanted, store = names.members(observed.job), observed.store
+    pods = {pod.name: pod for pod in observed.store_pods}
+    missing = [quorum.words(name, pods.get(name)) for name in wanted]
+    missing = [words for words in missing if words]
+    words = f"{len(wanted) - len(missing)} of {len(wanted)} members of the rendezvous store answer"
+    words = "; ".join((words, *missing))
+    if store.reachable:
+        return True, "StoreDegraded" if missing else "StoreAnswers", words
+    return False, "StoreUnreachable", f"{words}; {store.problem or 'not reached yet'}"
 
 
 def _round_words(facts: Facts, waits: Waiting) -> Words:

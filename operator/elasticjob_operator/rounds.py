@@ -108,6 +108,11 @@ class Link:
         drains = {**known.drains, **self._drained}
         return dataclasses.replace(known, drains=drains, since=self._heard_since)
 
+    @property
+    def etcd(self) -> EtcdStore | None:
+        """The store, if it is an etcd."""
+        return self._store if isinstance(self._store, EtcdStore) else None
+
     async def first_contact(self, timeout_s: float) -> None:
         """Wait until the store was reached, or was found not to answer, for the first time."""
         with contextlib.suppress(asyncio.TimeoutError):

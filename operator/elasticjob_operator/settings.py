@@ -24,6 +24,8 @@ class Settings:
         probe_port: Where liveness is answered; nowhere when 0.
         workers: How many jobs are reconciled at the same time.
         log_format: ``text`` or ``json``.
+        operator_namespace: Where the operator's own pods are, which network policies let through;
+            there are no such policies when empty.
     """
 
     client_image: str = "elasticjob/client:0.1.0"
@@ -33,6 +35,7 @@ class Settings:
     probe_port: int = 8080
     workers: int = 8
     log_format: str = "text"
+    operator_namespace: str = ""
 
 
 def read(environment: Mapping[str, str]) -> Settings:
@@ -60,6 +63,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         probe_port=_number(texts, "PROBE_PORT", Settings.probe_port, 0, 65_535),
         workers=_number(texts, "WORKERS", Settings.workers, 1, 1000),
         log_format=_one_of(texts, "LOG_FORMAT", Settings.log_format, LOG_FORMATS),
+        operator_namespace=texts.get("OPERATOR_NAMESPACE", Settings.operator_namespace),
     )
 
 

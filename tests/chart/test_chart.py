@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from elasticjob_operator import crd
+from elasticjob_operator import crd, labels
 from elasticjob_operator import settings as operator_settings
 from localcluster import binaries
 
@@ -77,7 +77,17 @@ def test_the_operator_gets_only_settings_that_it_knows():
     read = operator_settings.read(environment)
     assert read.client_image == "elasticjob/client:0.1.0"
     assert read.etcd_image == "elasticjob/etcd:3.7.3"
-    assert read == operator_settings.Settings(log_format="json")
+    assert read == operator_settings.Settings(log_format="json", operator_namespace="system")
+
+
+def test_jobs_get_no_network_policies_where_they_are_not_wanted():
+    entries = operator_container(render("networkPolicies=false"))["env"]
+    assert "ELASTICJOB_OPERATOR_OPERATOR_NAMESPACE" not in {entry["name"] for entry in entries}
+
+
+def test_the_operators_pods_are_those_that_the_jobs_network_policies_let_in():
+    pod = the("Deployment", render())["spec"]["template"]["metadata"]
+    assert pod["labels"][labels.NAME] == labels.OPERATOR
 
 
 def test_a_prefix_goes_before_every_image():
@@ -126,6 +136,8 @@ def test_the_operators_rights_are_those_it_uses():
         "serviceaccounts": {"get", "create", "patch"},
         "services": {"get", "create", "patch", "delete"},
         "statefulsets": {"get", "create", "patch", "delete"},
+        "poddisruptionbudgets": {"get", "create", "patch", "delete"},
+        "networkpolicies": {"get", "create", "patch"},
         "events": {"create"},
     }
 

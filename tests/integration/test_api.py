@@ -127,6 +127,26 @@ def exit_codes(**on):
             {"rendezvous": {"etcd": {"endpoints": ["etcd:2379"]}}},
             "spec.rendezvous.etcd.endpoints[0]: Invalid value",
         ),
+        (
+            {"rendezvous": {"etcd": {"members": 2}}},
+            'spec.rendezvous.etcd.members: Unsupported value: 2: supported values: "1", "3"',
+        ),
+        (
+            {"rendezvous": {"etcd": {"members": 3, "endpoints": ["http://etcd:2379"]}}},
+            (
+                "members and storage are for the job's own etcd, and endpoints name another one:"
+                " give either"
+            ),
+        ),
+        (
+            {"rendezvous": {"etcd": {"storage": {"size": "100Mi"}}}},
+            "size (100Mi) must be at least 256Mi: etcd sets room aside for its log",
+        ),
+        (
+            {"rendezvous": {"etcd": {"storage": {"size": "large"}}}},
+            "spec.rendezvous.etcd.storage.size: Invalid value",
+        ),
+        ({"networkPolicy": "Off"}, 'supported values: "Auto", "None"'),
     ],
 )
 def test_a_wrong_spec_is_refused_with_the_fields_path(kubectl, spec, words):
@@ -150,7 +170,7 @@ def test_what_is_left_out_gets_its_default(kubectl):
     spec = kubectl.get("elasticjob", "digits")["spec"]
     assert (spec["nprocPerNode"], spec["maxRestarts"]) == ("auto", 3)
     assert spec["rendezvous"] == {
-        "etcd": {"endpoints": []},
+        "etcd": {"members": 1, "endpoints": []},
         "joinTimeoutSeconds": 600,
         "lastCallSeconds": 30,
         "admissionWindowSeconds": 3,
@@ -213,6 +233,11 @@ def test_where_workers_meet_cannot_be_changed(kubectl, suspend):
     kubectl.create(manifest(runPolicy={"suspend": suspend}))
     words = "rendezvous cannot be changed: it would not reach the workers that already run"
     assert words in edit(kubectl, rendezvous={"leaseSeconds": 9})
+
+
+def test_network_policies_stay_as_they_were_asked_for(kubectl):
+    kubectl.create(manifest())
+    assert "networkPolicy cannot be changed" in edit(kubectl, networkPolicy="None")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import json
 import builders
 import pytest
 
-from elasticjob_operator import pods, provisioning
+from elasticjob_operator import api, pods, provisioning
 from elasticjob_operator.settings import Settings
 
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
@@ -26,16 +26,30 @@ def checked(kubectl, manifest):
     assert "Warning" not in done.stderr
 
 
-def test_account_service_and_store_are_taken(strict):
-    for manifest in provisioning.manifests(builders.a_job(), Settings()):
+ON_DISK = api.Storage(size="1Gi", storage_class_name="fast")
+STORES = [{}, {"members": 3}, {"storage": ON_DISK}, {"members": 3, "storage": ON_DISK}]
+stores = pytest.mark.parametrize("etcd", STORES, ids=["one", "three", "one disk", "three disks"])
+
+
+def made_for(etcd):
+    settings = Settings(operator_namespace="system")
+    return provisioning.manifests(builders.a_job(rendezvous={"etcd": etcd}), settings)
+
+
+@stores
+def test_all_that_is_made_besides_the_workers_is_taken(strict, etcd):
+    for manifest in made_for(etcd):
         checked(strict, manifest)
 
 
-def test_the_stores_pod_is_taken(strict):
-    made = {m["kind"]: m for m in provisioning.manifests(builders.a_job(), Settings())}
+@stores
+def test_the_stores_pod_is_taken(strict, etcd):
+    made = {m["kind"]: m for m in made_for(etcd)}
     template = made["StatefulSet"]["spec"]["template"]
     template["metadata"]["name"] = "digits-rdzv-0"
     template["spec"].pop("serviceAccountName")
+    if "storage" in etcd:
+        template["spec"]["volumes"] = [{"name": "data", "emptyDir": {}}]
     checked(strict, {"apiVersion": "v1", "kind": "Pod", **template})
 
 

@@ -54,6 +54,7 @@ def removals(observed: Observed) -> Iterator[actions.DeletePod]:
 def look_again_s(observed: Observed) -> float | None:
     """Return after how many seconds a node will have been not ready for too long."""
     used = {pod.node for pod in observed.pods if pod.alive}
+    used |= {pod.node for pod in observed.store_pods}
     unready = [n for n in observed.nodes.values() if n.name in used and not n.ready]
     if not unready:
         return None
@@ -64,17 +65,17 @@ def look_again_s(observed: Observed) -> float | None:
 
 
 def _store_removal(observed: Observed) -> Iterator[actions.DeletePod]:
-    """The store's successor has the same name, so it comes only when the pod is gone.
+    """A store's pod has a successor of the same name, which comes only when the pod is gone.
 
-    One that neither answers nor has a node that does is given up: it held nothing that the members
-    and the status do not bring back.
+    One that neither answers nor has a node that does is given up: it held nothing that the other
+    members of the store, or the workers and the status, do not bring back.
     """
-    pod = observed.store_pod
-    if pod is None or observed.store.reachable:
-        return
-    if why := _lost(observed, pod.node, silent=True):
-        why = f"the rendezvous store was lost with its node {pod.node}, {why}"
-        yield actions.DeletePod(pod.name, pod.uid, why, at_once=True)
+    alone = len(observed.store_pods) == 1
+    for pod in observed.store_pods:
+        silent = not (observed.store.reachable if alone else pod.ready)
+        if silent and (why := _lost(observed, pod.node, silent=True)):
+            why = f"the rendezvous store was lost with its node {pod.node}, {why}"
+            yield actions.DeletePod(pod.name, pod.uid, why, at_once=True)
 
 
 def _lost(observed: Observed, name: str, *, silent: bool) -> str:

@@ -20,14 +20,14 @@ class Waiting:
 
 
 def store_stuck(facts: Facts) -> Waiting | None:
-    pod = facts.observed.store_pod
-    if facts.observed.store.reachable or pod is None:
+    if facts.observed.store.reachable:
         return None
-    if pod.trouble:
-        return _trouble(f"the rendezvous store's pod {pod.name}", pod.trouble)
-    if pod.unschedulable:
-        words = f"the rendezvous store's pod {pod.name} finds no node: {pod.unschedulable}"
-        return Waiting("Unschedulable", words, blocked=True)
+    for pod in facts.observed.store_pods:
+        if pod.trouble:
+            return _trouble(f"the rendezvous store's pod {pod.name}", pod.trouble)
+        if pod.unschedulable:
+            words = f"the rendezvous store's pod {pod.name} finds no node: {pod.unschedulable}"
+            return Waiting("Unschedulable", words, blocked=True)
     return None
 
 

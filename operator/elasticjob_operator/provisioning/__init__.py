@@ -7,16 +7,22 @@ there or not.
 from __future__ import annotations
 
 from elasticjob_operator import api, labels
-from elasticjob_operator.provisioning import etcd, names
+from elasticjob_operator.provisioning import etcd, names, network
 from elasticjob_operator.provisioning.objects import Manifest, owned
 from elasticjob_operator.settings import Settings
 
 
-def manifests(job: api.ElasticJob, settings: Settings) -> tuple[Manifest, ...]:
-    """Return what must be there before the first worker."""
+def manifests(
+    job: api.ElasticJob, settings: Settings, *, joining: bool = False
+) -> tuple[Manifest, ...]:
+    """Return what must be there before the first worker.
+
+    ``joining``: whether a new member is to join the store that is there.
+    """
+    around = (_account(job), *network.manifests(job, settings))
     if not names.has_own_store(job):
-        return (_account(job),)
-    return (_account(job), *etcd.manifests(job, settings))
+        return around
+    return (*around, *etcd.manifests(job, settings, joining=joining))
 
 
 def _account(job: api.ElasticJob) -> Manifest:

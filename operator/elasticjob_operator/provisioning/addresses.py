@@ -8,18 +8,47 @@ from elasticjob_operator import api
 from elasticjob_operator.provisioning import names
 
 CLIENT_PORT: Final = 2379
+PEER_PORT: Final = 2380
+HEALTH_PORT: Final = 2381
+"""Where a member of the store tells how it is, also while it waits for the others."""
 
 
 def store_urls(job: api.ElasticJob, address: str = "") -> tuple[str, ...]:
-    """Return where the store listens: at its Service's ``address``, where that is known."""
+    """Return where the operator reaches the store, at its Service's ``address`` once it is known.
+
+    The Service leads to a member that is ready; of several, their own names go round it.
+    """
     if not names.has_own_store(job):
         return job.spec.rendezvous.etcd.endpoints
-    host = address or f"{names.store(job)}.{job.metadata.namespace}.svc"
-    host = f"[{host}]" if ":" in host else host
-    return (f"http://{host}:{CLIENT_PORT}",)
+    service = address or f"{names.store(job)}.{job.metadata.namespace}.svc"
+    service = f"[{service}]" if ":" in service else service
+    members = _members(job) if len(names.members(job)) > 1 else ()
+    return (f"http://{service}:{CLIENT_PORT}", *members)
 
 
-def worker_endpoint(job: api.ElasticJob) -> str:
-    """Return where the workers reach the store, as torchrun is told."""
-    hosts = ";".join(url.removeprefix("http://") for url in store_urls(job))
-    return f"etcd://{hosts}"
+def worker_endpoint(job: api.ElasticJob, index: int = 0) -> str:
+    """Return where the worker of this index reaches the store, as torchrun is told.
+
+    Each begins with another member of the job's own store, so that they share the work.
+    """
+    urls = store_urls(job)
+    if len(names.members(job)) > 1:
+        urls = _members(job)
+        first = index % len(urls)
+        urls = (*urls[first:], *urls[:first])
+    return f"etcd://{';'.join(url.removeprefix('http://') for url in urls)}"
+
+
+def peer_url(job: api.ElasticJob, member: str) -> str:
+    """Return where the other members of the store reach this one."""
+    return f"http://{member_host(job, member)}:{PEER_PORT}"
+
+
+def member_host(job: api.ElasticJob, member: str) -> str:
+    """Return the name of one of several members, which stays when its pod is replaced."""
+    return f"{member}.{names.peers(job)}.{job.metadata.namespace}.svc"
+
+
+def _members(job: api.ElasticJob) -> tuple[str, ...]:
+    hosts = (member_host(job, member) for member in names.members(job))
+    return tuple(f"http://{host}:{CLIENT_PORT}" for host in hosts)

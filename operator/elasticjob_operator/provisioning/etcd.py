@@ -1,27 +1,49 @@
-"""The etcd of a job's own."""
+"""The etcd of a job's own: one member, or three that go on without one of them."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from elasticjob_operator import api, labels
-from elasticjob_operator.provisioning import names
-from elasticjob_operator.provisioning.addresses import CLIENT_PORT, store_urls
-from elasticjob_operator.provisioning.objects import Manifest, owned
-from elasticjob_operator.provisioning.pod_defaults import NOBODY, RESTRICTED, node_loss
+from elasticjob_operator.provisioning import etcd_pod, names
+from elasticjob_operator.provisioning.addresses import CLIENT_PORT, PEER_PORT
+from elasticjob_operator.provisioning.objects import Manifest, Reference, owned
 from elasticjob_operator.settings import Settings
 
-BINARY: Final = "/opt/etcd/etcd"
-DATA: Final = "/var/run/etcd"
+STATEFUL_SET: Final = ("apps/v1", "StatefulSet")
+SERVICE: Final = ("v1", "Service")
+BUDGET: Final = ("policy/v1", "PodDisruptionBudget")
 
 
-def manifests(job: api.ElasticJob, settings: Settings) -> tuple[Manifest, ...]:
-    """Return the etcd and the Service in front of it."""
-    return (_service(job), _stateful_set(job, settings))
+def references(job: api.ElasticJob) -> tuple[Reference, ...]:
+    """Return what is made: the pods' owner comes last."""
+    store = names.store(job)
+    several = ((*SERVICE, names.peers(job)), (*BUDGET, store)) if _several(job) else ()
+    return ((*SERVICE, store), *several, pods_owner(job))
+
+
+def pods_owner(job: api.ElasticJob) -> Reference:
+    """Return the object whose deletion takes the pods and their volumes along."""
+    return (*STATEFUL_SET, names.store(job))
+
+
+def manifests(
+    job: api.ElasticJob, settings: Settings, *, joining: bool = False
+) -> tuple[Manifest, ...]:
+    """Return the etcd, and what stands in front of it.
+
+    ``joining``: whether a new pod is to join the members that are there.
+    """
+    several = (_peers(job), _budget(job)) if _several(job) else ()
+    return (_service(job), *several, _stateful_set(job, settings, joining=joining))
+
+
+def _several(job: api.ElasticJob) -> bool:
+    return len(names.members(job)) > 1
 
 
 def _service(job: api.ElasticJob) -> Manifest:
-    service = owned(job, "v1", "Service", names.store(job), labels.STORE)
+    service = owned(job, *SERVICE, names.store(job), labels.STORE)
     service["spec"] = {
         "selector": {labels.JOB: job.metadata.name, labels.ROLE: labels.STORE},
         "ports": [{"name": "etcd", "port": CLIENT_PORT, "targetPort": "etcd"}],
@@ -29,70 +51,64 @@ def _service(job: api.ElasticJob) -> Manifest:
     return service
 
 
-def _stateful_set(job: api.ElasticJob, settings: Settings) -> Manifest:
-    """One etcd on memory that lives and dies with its pod.
+def _peers(job: api.ElasticJob) -> Manifest:
+    service = owned(job, *SERVICE, names.peers(job), labels.STORE)
+    service["spec"] = {
+        "clusterIP": "None",
+        # They must find each other before any of them can be ready.
+        "publishNotReadyAddresses": True,
+        "selector": {labels.JOB: job.metadata.name, labels.ROLE: labels.STORE},
+        "ports": [
+            {"name": "etcd", "port": CLIENT_PORT, "targetPort": "etcd"},
+            {"name": "peer", "port": PEER_PORT, "targetPort": "peer"},
+        ],
+    }
+    return service
 
-    The members carry all that matters: a store that comes back empty is filled again.
-    """
+
+def _budget(job: api.ElasticJob) -> Manifest:
+    """Two members at a time would be too many; one that does not answer holds nobody up."""
+    budget = owned(job, *BUDGET, names.store(job), labels.STORE)
+    budget["spec"] = {
+        "maxUnavailable": 1,
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        "selector": labels.these(job.metadata.name, labels.STORE),
+    }
+    return budget
+
+
+def _stateful_set(job: api.ElasticJob, settings: Settings, *, joining: bool) -> Manifest:
     tags = labels.of(job.metadata.name, labels.STORE)
-    stateful_set = owned(job, "apps/v1", "StatefulSet", names.store(job), labels.STORE)
+    stateful_set = owned(job, *STATEFUL_SET, names.store(job), labels.STORE)
     stateful_set["spec"] = {
-        "replicas": 1,
-        "serviceName": names.store(job),
-        "selector": {
-            "matchLabels": {labels.JOB: job.metadata.name, labels.ROLE: labels.STORE},
-        },
+        "replicas": len(names.members(job)),
+        "serviceName": names.peers(job) if _several(job) else names.store(job),
+        "selector": labels.these(job.metadata.name, labels.STORE),
         # A new release of the operator must not restart the stores of running jobs.
         "updateStrategy": {"type": "OnDelete"},
+        # None is ready before the others are there.
+        **({"podManagementPolicy": "Parallel"} if _several(job) else {}),
         "template": {
             "metadata": {"labels": tags, "annotations": {labels.JOB_UID: job.metadata.uid}},
-            "spec": {
-                "serviceAccountName": names.service_account(job),
-                "automountServiceAccountToken": False,
-                "enableServiceLinks": False,
-                "terminationGracePeriodSeconds": 5,
-                "tolerations": node_loss(()),
-                "securityContext": {"fsGroup": NOBODY},
-                "containers": [_etcd(job, settings)],
-                "volumes": [{"name": "data", "emptyDir": {"sizeLimit": "1Gi"}}],
-            },
+            "spec": etcd_pod.spec(job, settings, joining=joining),
         },
+        **_volumes(job),
     }
     return stateful_set
 
 
-def _etcd(job: api.ElasticJob, settings: Settings) -> Manifest:
-    probe = {"httpGet": {"path": "/readyz", "port": "etcd"}, "periodSeconds": 1}
+def _volumes(job: api.ElasticJob) -> Manifest:
+    """Return the members' volumes, which go with the StatefulSet."""
+    storage = job.spec.rendezvous.etcd.storage
+    if storage is None:
+        return {}
+    name = storage.storage_class_name
+    claim = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": storage.size}},
+        **({"storageClassName": name} if name else {}),
+    }
     return {
-        "name": "etcd",
-        "image": settings.etcd_image,
-        "imagePullPolicy": settings.image_pull_policy,
-        "command": [
-            BINARY,
-            f"--name={names.store(job)}-0",
-            f"--data-dir={DATA}",
-            f"--listen-client-urls=http://0.0.0.0:{CLIENT_PORT}",
-            f"--advertise-client-urls={store_urls(job)[0]}",
-            # An etcd that lost its data is another cluster, by whose id the watches know it.
-            "--initial-cluster-token=$(POD_UID)",
-            "--auto-compaction-mode=revision",
-            "--auto-compaction-retention=10000",
-            # Nothing is lost with the disk that the members do not bring back.
-            "--unsafe-no-fsync",
-        ],
-        "env": [{"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}],
-        "ports": [{"name": "etcd", "containerPort": CLIENT_PORT}],
-        "readinessProbe": {**probe, "failureThreshold": 3},
-        "livenessProbe": {
-            "httpGet": {"path": "/livez", "port": "etcd"},
-            "periodSeconds": 10,
-            "timeoutSeconds": 5,
-            "failureThreshold": 6,
-        },
-        "resources": {
-            "requests": {"cpu": "50m", "memory": "64Mi"},
-            "limits": {"memory": "1Gi"},
-        },
-        "securityContext": RESTRICTED,
-        "volumeMounts": [{"name": "data", "mountPath": DATA}],
+        "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Delete", "whenScaled": "Delete"},
+        "volumeClaimTemplates": [{"metadata": {"name": etcd_pod.VOLUME}, "spec": claim}],
     }

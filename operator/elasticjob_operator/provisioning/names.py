@@ -15,5 +15,25 @@ def store(job: api.ElasticJob) -> str:
     return f"{job.metadata.name}-rdzv"
 
 
+def member(job: api.ElasticJob, ordinal: int) -> str:
+    """Return the name of a store's pod, which is also the member's in the store."""
+    return f"{store(job)}-{ordinal}"
+
+
+def members(job: api.ElasticJob) -> tuple[str, ...]:
+    """Return the names of all pods of the job's own store."""
+    return tuple(member(job, ordinal) for ordinal in range(job.spec.rendezvous.etcd.members))
+
+
+def peers(job: api.ElasticJob) -> str:
+    """Return the name of the Service that gives each of several members a name of its own."""
+    return f"{store(job)}-peers"
+
+
 def service_account(job: api.ElasticJob) -> str:
+    return f"{job.metadata.name}-worker"
+
+
+def workers_policy(job: api.ElasticJob) -> str:
+    """Return the name of the network policy in front of the workers."""
     return f"{job.metadata.name}-worker"

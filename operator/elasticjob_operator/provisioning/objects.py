@@ -7,6 +7,8 @@ from typing import Any
 from elasticjob_operator import api, labels
 
 Manifest = dict[str, Any]
+Reference = tuple[str, str, str]
+"""API version, kind and name."""
 
 
 def owner(job: api.ElasticJob) -> Manifest:

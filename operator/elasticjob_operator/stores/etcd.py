@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Final
 
+from elasticjob_operator import store_members
 from elasticjob_operator.mirror import Mirror, formed_round
 from elasticjob_operator.observed import FormedRound
 from elasticjob_operator.stores import StoreError
@@ -57,6 +58,19 @@ class EtcdStore:
     async def empty(self) -> None:
         """Delete all that belongs to the run."""
         await self._txn([messages.delete_prefix(self._keys.prefix)])
+
+    async def members(self) -> store_members.Members:
+        """Return etcd's own members."""
+        return await self._gateway.call(store_members.listing())
+
+    async def readmit(self, peer_url: str) -> None:
+        """Give the place of the member that is reached there to a new one, if that is not done."""
+        known = store_members.at(peer_url, await self.members())
+        if known and not known.started:
+            return
+        if known:
+            await self._gateway.call(store_members.removal(known))
+        await self._gateway.call(store_members.addition(peer_url))
 
     async def _txn(self, operations: Sequence[messages.Op]) -> None:
         await self._gateway.call(requests.txn_request([], operations, []))

@@ -44,7 +44,7 @@ class Cluster(RuleBasedStateMachine):
             self.now,
             self.job,
             tuple(self.pods.values()),
-            a_store_pod(),
+            (a_store_pod(),),
             self.store,
             nodes=self.nodes,
         )
@@ -200,7 +200,7 @@ TestCluster.settings = hypothesis_settings(
 def test_the_operator_settles_whatever_the_history_was():
     """Repeating the reconcile without news soon finds nothing to do."""
     job = a_job(replicas=3, at_least=1)
-    observed = Observed(builders.NOW, job, (), a_store_pod(), StoreView(reachable=True))
+    observed = Observed(builders.NOW, job, (), (a_store_pod(),), StoreView(reachable=True))
     for _ in range(3):
         decided = plan.plan(observed, SETTINGS)
         made = tuple(

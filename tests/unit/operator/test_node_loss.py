@@ -137,7 +137,7 @@ def test_a_rule_may_be_about_it():
 )
 def test_a_store_that_neither_answers_nor_has_a_node_that_does_is_made_anew(node, answers, goes):
     now = seen(a_job()).pods(HERE).nodes(GOOD, node)
-    now = now.store_pod(builders.a_store_pod(uid="store", node="node-1"))
+    now = now.store_pods(builders.a_store_pod(uid="store", node="node-1"))
     now = now if answers else now.silent_store()
     assert removals(now) == ([("digits-rdzv-0", True)] if goes else [])
 

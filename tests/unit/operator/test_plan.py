@@ -227,7 +227,7 @@ def test_late_pods_are_told_that_the_run_is_closed_and_get_a_moment_to_end():
 
 def test_the_store_goes_when_the_last_pod_has_ended_and_then_nothing_is_left_to_do():
     assert kinds(finished()) == ["RemoveStore"]
-    assert kinds(told(finished()).store_pod(None)) == []
+    assert kinds(told(finished()).store_pods()) == []
 
 
 def test_an_external_store_is_emptied():

@@ -138,3 +138,48 @@ def test_a_container_that_cannot_start_is_trouble_in_the_kubelets_words(where):
 def test_a_store_pod_knows_its_job_though_another_object_owns_it():
     pod = {"metadata": {"name": "s", "annotations": {"rdzv.dev/job-uid": "job"}}}
     assert pod_facts.store_pod(pod).job_uid == "job"
+
+
+ETCD_FATAL = (
+    '{"level":"fatal","msg":"discovery failed",'
+    '"error":"member b754c074952ded4d has already been bootstrapped"}'
+)
+
+
+@pytest.mark.parametrize(
+    ("state", "last", "refusal"),
+    [
+        ({"running": {}}, {"terminated": {"exitCode": 1, "message": ETCD_FATAL}}, ""),
+        (
+            {"waiting": {"reason": "CrashLoopBackOff"}},
+            {"terminated": {"exitCode": 1, "message": ETCD_FATAL}},
+            "has already been bootstrapped",
+        ),
+        (
+            {"terminated": {"exitCode": 1, "message": ETCD_FATAL}},
+            {},
+            "has already been bootstrapped",
+        ),
+        ({"terminated": {"exitCode": 0}}, {}, "it was removed from the cluster"),
+        ({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}, {}, ""),
+        ({"waiting": {"reason": "ContainerCreating"}}, {}, ""),
+    ],
+    ids=["tries again", "waits after it", "refused", "removed", "killed", "new"],
+)
+def test_a_store_pod_tells_by_its_last_words_that_the_others_refuse_it(state, last, refusal):
+    entry = {"name": "etcd", "restartCount": 1, "state": state, "lastState": last}
+    pod = {"metadata": {"name": "s"}, "status": {"containerStatuses": [entry]}}
+    assert pod_facts.store_pod(pod).refusal == refusal
+
+
+@pytest.mark.parametrize(
+    ("entry", "started"),
+    [
+        ({"state": {"waiting": {"reason": "ContainerCreating"}}}, False),
+        ({"state": {"running": {}}}, True),
+        ({"restartCount": 1, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}, True),
+    ],
+)
+def test_a_store_pod_may_have_data_once_it_has_run(entry, started):
+    pod = {"metadata": {"name": "s"}, "status": {"containerStatuses": [{"name": "etcd", **entry}]}}
+    assert pod_facts.store_pod(pod).started is started

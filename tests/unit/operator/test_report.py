@@ -80,7 +80,7 @@ def test_a_transition_time_moves_only_with_the_status():
         (
             seen()
             .silent_store()
-            .store_pod(
+            .store_pods(
                 builders.a_store_pod(
                     ready=False,
                     trouble=builders.Trouble("etcd", "etcd:9", "ErrImagePull", "not found"),
@@ -122,7 +122,7 @@ def test_what_is_told_of_a_job_that_is_over_stays_when_its_store_is_gone():
     pods = (*FINISHED, a_pod(2))
     over = told(seen().pods(*pods).rounds(a_round(1, *FINISHED)))
     assert (over.rendezvous.state, over.ready) == ("Closed", 0)
-    later = seen().silent_store().store_pod(None).pods(*pods).told(over).later(5)
+    later = seen().silent_store().store_pods().pods(*pods).told(over).later(5)
     assert told(later) == over
 
 

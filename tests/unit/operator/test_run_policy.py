@@ -35,7 +35,7 @@ def condition(snapshot, kind):
 
 
 def test_a_job_that_is_created_suspended_creates_nothing():
-    new = seen(a_job(run_policy=SUSPENDED)).silent_store().store_pod(None)
+    new = seen(a_job(run_policy=SUSPENDED)).silent_store().store_pods()
     assert kinds(new) == []
     assert planned(new).after_s is None
     assert status(new).phase == "Suspended"
@@ -51,7 +51,7 @@ def test_suspending_deletes_the_pods_and_gives_them_their_grace():
 def test_the_store_goes_when_the_last_pod_is_gone():
     assert kinds(suspended()) == ["FollowStore"]
     assert kinds(suspended().pods()) == ["RemoveStore"]
-    assert kinds(suspended().pods().store_pod(None)) == []
+    assert kinds(suspended().pods().store_pods()) == []
 
 
 def test_an_external_store_is_emptied_when_the_last_pod_is_gone():
@@ -179,7 +179,7 @@ def test_being_suspended_does_not_count_towards_the_deadline():
 def kept(seconds, *, pods=None):
     policy = api.RunPolicy(ttl_seconds_after_finished=seconds)
     pods = pods or [ended(pod, 0) for pod in BOTH]
-    return running().wants(run_policy=policy).pods(*pods).store_pod(None)
+    return running().wants(run_policy=policy).pods(*pods).store_pods()
 
 
 def test_a_job_is_deleted_when_it_was_kept_long_enough():
@@ -217,7 +217,7 @@ def test_how_long_a_failed_pods_replacement_waits_can_be_chosen(failures, delay_
 
 def test_every_action_of_a_job_at_rest_is_known():
     """What would follow the store again and again would never let go of it."""
-    assert planned(suspended().pods().store_pod(None)).at_rest
+    assert planned(suspended().pods().store_pods()).at_rest
     assert not planned(suspended()).at_rest
     assert planned(told(kept(60))).at_rest
     assert not planned(running()).at_rest

@@ -25,9 +25,10 @@ def test_each_setting_has_its_variable():
             "ELASTICJOB_OPERATOR_PROBE_PORT": "0",
             "ELASTICJOB_OPERATOR_WORKERS": "3",
             "ELASTICJOB_OPERATOR_LOG_FORMAT": "json",
+            "ELASTICJOB_OPERATOR_OPERATOR_NAMESPACE": "infra",
         }
     )
-    assert read == Settings("c", "e", "Always", "ml", 0, 3, "json")
+    assert read == Settings("c", "e", "Always", "ml", 0, 3, "json", "infra")
 
 
 @pytest.mark.parametrize(

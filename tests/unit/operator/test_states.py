@@ -59,7 +59,7 @@ def cannot_start(reason):
 
 
 def store_in_trouble(**fields):
-    return NO_STORE.store_pod(a_store_pod(ready=False, **fields))
+    return NO_STORE.store_pods(a_store_pod(ready=False, **fields))
 
 
 SITUATIONS = {
