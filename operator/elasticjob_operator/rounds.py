@@ -76,7 +76,9 @@ class Rounds:
 
 
 def _open(session: aiohttp.ClientSession, where: Etcd, told: api.RendezvousStatus) -> Store:
-    return EtcdStore(gateway.Gateway(session, where.urls), wire.Keys(told.run_id), told.revision)
+    return EtcdStore(
+        gateway.Gateway(session, where.urls, where.access), wire.Keys(told.run_id), told.revision
+    )
 
 
 class Link:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from elasticjob_operator.mirror import Mirror
+from elasticjob_operator.stores.access import NOTHING, Access
 
 
 class StoreError(Exception):
@@ -15,9 +16,10 @@ class StoreError(Exception):
 
 @dataclass(frozen=True)
 class Etcd:
-    """Where an etcd is, and what it takes to speak to it."""
+    """Where an etcd is, and what it takes to be let in."""
 
     urls: tuple[str, ...]
+    access: Access = NOTHING
 
 
 class Store(Protocol):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final, TypeVar
 
 import aiohttp
 
 from elasticjob_operator.stores import StoreError
+from elasticjob_operator.stores.access import NOTHING, Access
 from rdzv_client.etcdv3 import answers, errors, messages, requests
 
 T = TypeVar("T")
@@ -23,9 +25,13 @@ NO_ENDPOINT: Final = "no endpoint is known"
 class Gateway:
     """One etcd, at one or several endpoints."""
 
-    def __init__(self, session: aiohttp.ClientSession, urls: Sequence[str]) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, urls: Sequence[str], access: Access = NOTHING
+    ) -> None:
         self.urls = tuple(urls)
-        self._session = session
+        self._session, self._access = session, access
+        self._tls: ssl.SSLContext | None = None
+        self._token = ""
 
     async def call(self, request: requests.Request[T]) -> T:
         """Ask one endpoint after the other until one answers.
@@ -33,18 +39,36 @@ class Gateway:
         Raises:
             StoreError: none did, or the answer is a refusal.
         """
+        try:
+            await self._log_in()
+            try:
+                return await self._ask(request)
+            except errors.TokenInvalid:  # nothing was done
+                self._token = ""
+                await self._log_in()
+                return await self._ask(request)
+        except errors.EtcdError as error:
+            raise StoreError(str(error)) from error
+
+    async def _log_in(self) -> None:
+        if not self._access.user or self._token:
+            return
+        asked = requests.authenticate_request(self._access.user, self._access.password)
+        try:
+            self._token = await self._ask(asked)
+        except errors.RequestRefused as error:
+            if "authentication is not enabled" not in error.reason:
+                raise
+
+    async def _ask(self, request: requests.Request[T]) -> T:
         problem = NO_ENDPOINT
         timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
         for url in self.urls:
             try:
-                async with self._session.post(
-                    url + request.path, data=request.body, timeout=timeout
-                ) as response:
+                async with await self._post(url + request.path, request.body, timeout) as response:
                     return request.answer(response.status, await response.read())
             except errors.ServerUnavailable as error:
                 problem = str(error)
-            except errors.EtcdError as error:
-                raise StoreError(str(error)) from error
             except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
                 problem = f"{url}: {_words(error)}"
         raise StoreError(problem)
@@ -60,9 +84,7 @@ class Gateway:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=REQUEST_TIMEOUT_S)
         for url in self.urls:
             try:
-                response = await self._session.post(
-                    url + requests.WATCH_PATH, data=body, timeout=timeout
-                )
+                response = await self._post(url + requests.WATCH_PATH, body, timeout)
             except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
                 problem = f"{url}: {_words(error)}"
                 continue
@@ -72,6 +94,24 @@ class Gateway:
                 yield _batches(response)
             return
         raise StoreError(problem)
+
+    async def _post(
+        self, url: str, body: bytes, timeout: aiohttp.ClientTimeout
+    ) -> aiohttp.ClientResponse:
+        if self._tls is None and url.startswith("https:"):
+            try:
+                self._tls = self._access.context()
+            except ValueError as error:
+                raise StoreError(str(error)) from None
+        return await self._session.post(
+            url,
+            data=body,
+            timeout=timeout,
+            headers={"Authorization": self._token} if self._token else None,
+            ssl=self._tls or True,
+            server_hostname=self._access.host or None,
+            allow_redirects=False,
+        )
 
 
 def session() -> aiohttp.ClientSession:

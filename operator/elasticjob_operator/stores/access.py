@@ -1,0 +1,74 @@
+"""What it takes to be let in at an etcd."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Access:
+    """Certificates (PEM) and a user; what is empty is not shown. Equal while nothing has changed.
+
+    Attributes:
+        authority: Whom the store's certificate must come from; those the system trusts when empty.
+        certificate: What is shown to the store.
+        key: The certificate's.
+        host: The name that the store's certificate must have; that of the URL when empty.
+        user: Of etcd's own authentication.
+        password: The user's.
+    """
+
+    authority: str = ""
+    certificate: str = ""
+    key: str = field(default="", repr=False)
+    host: str = ""
+    user: str = ""
+    password: str = field(default="", repr=False)
+
+    def context(self) -> ssl.SSLContext:
+        """Return what TLS needs of this.
+
+        Raises:
+            ValueError: it is no PEM, or key and certificate do not belong together.
+        """
+        try:
+            context = ssl.create_default_context(cadata=self.authority or None)
+        except (ssl.SSLError, ValueError) as error:
+            raise ValueError(f"the authority's certificate cannot be used: {error}") from None
+        if self.certificate:
+            try:
+                with _as_file(self.certificate + "\n" + self.key) as path:
+                    context.load_cert_chain(path, password=_no_pass_phrase)
+            except (ssl.SSLError, ValueError) as error:
+                words = f"the client certificate and its key cannot be used: {error}"
+                raise ValueError(words) from None
+        return context
+
+
+NOTHING: Final = Access()
+"""For an etcd that asks for nothing, and whose certificate, if any, the system trusts."""
+
+
+def _no_pass_phrase() -> str:
+    raise ValueError("the key is encrypted with a pass phrase")  # else OpenSSL asks the terminal
+
+
+@contextmanager
+def _as_file(text: str) -> Iterator[str]:
+    """Give a text a path for as long as it is read: OpenSSL takes keys from files alone."""
+    if hasattr(os, "memfd_create"):  # in memory: the operator's file system is read-only
+        with os.fdopen(os.memfd_create("key"), "w") as file:
+            file.write(text)
+            file.flush()
+            yield f"/proc/self/fd/{file.fileno()}"
+        return
+    with tempfile.NamedTemporaryFile("w") as file:
+        file.write(text)
+        file.flush()
+        yield file.name

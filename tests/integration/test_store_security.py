@@ -1,0 +1,191 @@
+"""A job's store lets in who has this job's certificates, and nobody else."""
+
+import json
+import socket
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import builders
+import pytest
+from etcd_server import Etcd
+
+from elasticjob_operator import stores
+from elasticjob_operator.authority import Authority
+from elasticjob_operator.stores import StoreError, gateway
+from elasticjob_operator.stores.access import Access
+from rdzv_client import etcdv3
+from rdzv_client.etcdv3 import messages, requests
+
+UID, OTHER_UID = builders.JOB_UID, "another-jobs-uid"
+NOW = datetime.now(UTC)
+OURS = Authority(b"s" * 32)
+HOST = "digits-rdzv.ml.svc"
+
+
+def files(folder, pair):
+    """Lay a key pair down as a mounted Secret has it."""
+    folder.mkdir()
+    for name in ("authority", "certificate", "key"):
+        (folder / name).write_bytes(getattr(pair, name))
+    return etcdv3.TlsFiles(folder / "authority", folder / "certificate", folder / "key")
+
+
+def access(pair, host=HOST, **more):
+    texts = (pair.authority.decode(), pair.certificate.decode(), pair.key.decode())
+    return Access(*texts, host, **more)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """An etcd with the flags and certificates of a job's own store."""
+    folder = tmp_path_factory.mktemp("store")
+    own = files(folder / "own", OURS.store(UID, NOW, (HOST, "127.0.0.1")))
+    flags = (f"--cert-file={own.cert}", f"--key-file={own.key}", f"--trusted-ca-file={own.ca}")
+    etcd = Etcd(folder, flags=(*flags, "--client-cert-auth"), tls=own).start()
+    yield etcd
+    etcd.kill()
+
+
+@pytest.fixture
+async def session():
+    async with gateway.session() as session:
+        yield session
+
+
+READ = requests.range_request(messages.get("key"))
+
+
+async def ask(session, etcd, shown):
+    return await gateway.Gateway(session, [etcd.url], shown).call(READ)
+
+
+async def test_the_operator_is_let_in_with_the_jobs_certificate(session, store):
+    assert (await ask(session, store, access(OURS.operator(UID, NOW)))).kvs == ()
+
+
+@pytest.mark.parametrize(
+    ("stranger", "alert"),
+    [
+        (OURS.operator(OTHER_UID, NOW), "unknown ca"),
+        (OURS.store(OTHER_UID, NOW, ("127.0.0.1",)), "unknown ca"),
+        (Authority(b"t" * 32).operator(UID, NOW), "unknown ca"),
+        (OURS.operator(UID, NOW - timedelta(days=4000)), "certificate expired"),
+    ],
+    ids=["of another job", "of another store", "of another operator", "that has expired"],
+)
+async def test_a_certificate_is_refused(session, store, stranger, alert):
+    trusted = OURS.operator(UID, NOW).authority.decode()
+    shown = Access(trusted, stranger.certificate.decode(), stranger.key.decode(), HOST)
+    # The connection may be closed before the alert is read.
+    with pytest.raises(StoreError, match=f"alert {alert}|reset by peer"):
+        await ask(session, store, shown)
+
+
+async def test_nobody_is_let_in_without_a_certificate(session, store):
+    shown = Access(authority=OURS.operator(UID, NOW).authority.decode(), host=HOST)
+    with pytest.raises(StoreError, match=r"alert certificate required|reset by peer"):
+        await ask(session, store, shown)
+
+
+async def test_a_store_that_is_not_the_jobs_is_not_spoken_to(session, store):
+    with pytest.raises(StoreError, match="CERTIFICATE_VERIFY_FAILED"):
+        await ask(session, store, access(OURS.operator(OTHER_UID, NOW)))
+    with pytest.raises(StoreError, match=r"[Hh]ostname mismatch"):
+        await ask(session, store, access(OURS.operator(UID, NOW), host="other-rdzv.ml.svc"))
+
+
+def test_a_worker_is_let_in_with_its_own(store, tmp_path):
+    shown = files(tmp_path / "worker", OURS.worker(UID, NOW))
+    with etcdv3.Client([store.url], tls=shown) as client:
+        client.put("key", b"value")
+        assert client.get("key").value == b"value"
+        client.delete("key")
+
+
+def test_a_workers_certificate_serves_nobody(tmp_path):
+    """A worker that was broken into cannot be the store to its peers."""
+    own = files(tmp_path / "worker", OURS.worker(UID, NOW))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own.cert, own.key)
+    with socket.create_server(("127.0.0.1", 0)) as fake, ThreadPoolExecutor(1) as pool:
+        greeted = pool.submit(lambda: context.wrap_socket(fake.accept()[0], server_side=True))
+        url = f"https://127.0.0.1:{fake.getsockname()[1]}"
+        words = "unsuitable certificate purpose"
+        with (
+            etcdv3.Client([url], tls=own) as client,
+            pytest.raises(etcdv3.ConnectionFailed, match=words),
+        ):
+            client.get("key")
+        assert isinstance(greeted.exception(), OSError)
+
+
+# --- an etcd of the user's own, with users -------------------------------------------------------
+
+
+@pytest.fixture
+def guarded(etcd):
+    """An etcd that asks for a password."""
+    etcd.call("/v3/auth/user/add", {"name": "root", "password": "r00t-secret"})
+    etcd.call("/v3/auth/user/grant", {"user": "root", "role": "root"})
+    etcd.call("/v3/auth/enable", {})
+    return etcd
+
+
+async def test_a_user_is_let_in_with_its_password(session, guarded):
+    shown = Access(user="root", password="r00t-secret")
+    assert (await ask(session, guarded, shown)).kvs == ()
+
+
+async def test_a_token_that_became_invalid_is_renewed_unnoticed(session, guarded):
+    same = {"name": "root", "password": "r00t-secret"}
+    link = gateway.Gateway(session, [guarded.url], Access(user="root", password="r00t-secret"))
+    await link.call(READ)
+    token = guarded.call("/v3/auth/authenticate", same)["token"]
+    guarded.call("/v3/auth/user/changepw", same, token)
+    await link.call(READ)
+
+
+@pytest.mark.parametrize("shown", [Access(), Access(user="root", password="wr0ng-secret")], ids=str)
+async def test_a_wrong_password_is_told_and_not_shown(session, guarded, shown):
+    with pytest.raises(StoreError) as caught:
+        await ask(session, guarded, shown)
+    assert "auth" in str(caught.value) or "user name is empty" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+async def test_a_password_is_of_no_harm_where_none_is_asked_for(session, etcd):
+    await ask(session, etcd, Access(user="root", password="r00t-secret"))
+
+
+# --- what is no certificate ----------------------------------------------------------------------
+
+WORKER = OURS.worker(UID, NOW)
+OTHER = OURS.worker(OTHER_UID, NOW)
+
+
+@pytest.mark.parametrize(
+    ("shown", "words"),
+    [
+        (Access(authority="garbage"), "the authority's certificate cannot be used"),
+        (
+            Access(certificate="garbage", key=WORKER.key.decode()),
+            "the client certificate and its key cannot be used",
+        ),
+        (
+            Access(certificate=WORKER.certificate.decode(), key=OTHER.key.decode()),
+            "the client certificate and its key cannot be used",
+        ),
+    ],
+    ids=["authority", "certificate", "another key"],
+)
+async def test_what_is_no_certificate_is_told(session, shown, words):
+    with pytest.raises(StoreError, match=words) as caught:
+        await gateway.Gateway(session, ["https://127.0.0.1:1"], shown).call(READ)
+    assert "PRIVATE" not in str(caught.value)
+
+
+def test_no_secret_is_shown_by_mistake():
+    where = stores.Etcd(("https://etcd:2379",), access(WORKER, user="u", password="p4ssword"))
+    assert "PRIVATE" not in repr(where)
+    assert "p4ssword" not in json.dumps(repr(where))
