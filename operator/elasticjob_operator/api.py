@@ -88,6 +88,18 @@ class Backoff(Model):
     """The longest wait."""
 
 
+class GangScheduling(Model):
+    """How enough workers for a round find nodes together, or none of them takes one."""
+
+    scheduler: Literal["Kubernetes", "Coscheduling", "Volcano"]
+    """Whose PodGroup is made for the job, with minReplicas as its minimum: Kubernetes' own (1.37,
+    feature gate GenericWorkload), that of the Coscheduling plugin (scheduler-plugins), or that of
+    Volcano. The last two are scheduled by the template's schedulerName, or else by
+    `scheduler-plugins-scheduler` and `volcano`."""
+    queue: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    """Volcano's queue; its own default when left out."""
+
+
 class RunPolicy(Model):
     """What happens around the run."""
 
@@ -143,6 +155,9 @@ class ElasticJobSpec(Model):
     its own workers reach a worker. Policies of yours add to that. None: there are none."""
     run_policy: RunPolicy = RunPolicy()
     """What happens around the run."""
+    gang_scheduling: GangScheduling | None = None
+    """Have a scheduler place minReplicas workers together or none. When left out, each pod is
+    scheduled for itself, and a job may wait with fewer than minReplicas pods on nodes."""
     template: dict[str, Any]
     """The worker's pod (core/v1 PodTemplateSpec). restartPolicy is always Never: the operator
     replaces pods."""

@@ -13,12 +13,14 @@ DIGEST_CHARS = 16
 
 def digest(spec: api.ElasticJobSpec) -> str:
     """Return a short text that changes with what workers are made from."""
-    made_from = (
+    made_from: tuple[object, ...] = (
         spec.template,
         str(spec.nproc_per_node),
         spec.training_container,
         spec.client_injection,
     )
+    if spec.gang_scheduling:
+        made_from = (*made_from, spec.gang_scheduling.scheduler)
     text = json.dumps(made_from, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]
 

@@ -18,6 +18,7 @@ import aiohttp
 from kubernetes.aio import client, config
 
 from elasticjob_operator import api
+from elasticjob_operator.provisioning import gang
 
 Manifest = dict[str, Any]
 
@@ -37,6 +38,7 @@ _PLURALS: Final = {
     ("policy/v1", "PodDisruptionBudget"): "poddisruptionbudgets",
     ("networking.k8s.io/v1", "NetworkPolicy"): "networkpolicies",
     (api.API_VERSION, api.KIND): api.PLURAL,
+    **{(dialect.version, gang.KIND): "podgroups" for dialect in gang.DIALECTS.values()},
 }
 
 

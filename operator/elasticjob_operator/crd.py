@@ -313,6 +313,7 @@ SPEC_RULES: list[Schema] = [
     _fixed_unless_suspended("nprocPerNode"),
     _fixed_unless_suspended("clientInjection"),
     _fixed_unless_suspended("trainingContainer", optional=True),
+    _fixed_unless_suspended("gangScheduling", optional=True),
 ]
 
 FIELD_RULES: dict[str, list[Schema]] = {
@@ -337,6 +338,14 @@ FIELD_RULES: dict[str, list[Schema]] = {
             ".size",
             "'size (%s) must be at least 256Mi: etcd sets room aside for its log'"
             ".format([self.size])",
+        ),
+    ],
+    "gangScheduling": [
+        _rule(
+            "!has(self.queue) || self.scheduler == 'Volcano'",
+            "only Volcano has a queue",
+            None,
+            "'only Volcano has a queue, not ' + self.scheduler",
         ),
     ],
     "runPolicy.backoff": [

@@ -25,7 +25,7 @@ from elasticjob_operator import (
 from elasticjob_operator.observed import Refused
 from elasticjob_operator.plan import RESYNC_S, STORE_AGAIN_S, Plan
 from elasticjob_operator.pod_facts import WorkerPod
-from elasticjob_operator.provisioning import addresses, names
+from elasticjob_operator.provisioning import addresses, gang, names
 from elasticjob_operator.workqueue import Key
 
 log = logging.getLogger(__name__)
@@ -180,6 +180,8 @@ class Executor:
         try:
             return await self._cluster.create(manifest)
         except cluster.Refused as error:
+            if error.status == 404 and manifest["kind"] == gang.KIND:
+                raise cluster.Refused(404, error.reason, gang.unknown(manifest)) from error
             if error.reason != "AlreadyExists":
                 raise
         kind, metadata = manifest["kind"], manifest["metadata"]

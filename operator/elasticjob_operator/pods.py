@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from elasticjob_operator import api, blueprint, book, labels
 from elasticjob_operator.observed import run_id
-from elasticjob_operator.provisioning import addresses, names, pod_defaults
+from elasticjob_operator.provisioning import addresses, gang, names, pod_defaults
 from elasticjob_operator.provisioning.objects import owner
 from elasticjob_operator.settings import Settings
 
@@ -42,7 +42,7 @@ def worker(job: api.ElasticJob, index: int, attempt: int, settings: Settings) ->
         _inject_client(spec, training, image, settings.image_pull_policy)
     _complete(job, spec)
     name = job.metadata.name
-    return {
+    pod = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
@@ -63,6 +63,8 @@ def worker(job: api.ElasticJob, index: int, attempt: int, settings: Settings) ->
         },
         "spec": spec,
     }
+    gang.enlist(job, pod)
+    return pod
 
 
 # --- environment -------------------------------------------------------------------------------

@@ -138,6 +138,7 @@ def test_the_operators_rights_are_those_it_uses():
         "statefulsets": {"get", "create", "patch", "delete"},
         "poddisruptionbudgets": {"get", "create", "patch", "delete"},
         "networkpolicies": {"get", "create", "patch"},
+        "podgroups": {"get", "create", "patch"},
         "events": {"create"},
     }
 

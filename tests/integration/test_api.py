@@ -56,6 +56,17 @@ def exit_codes(**on):
             ),
         ),
         (
+            {"gangScheduling": {"scheduler": "Kubernetes", "queue": "gold"}},
+            "spec.gangScheduling: Invalid value: only Volcano has a queue, not Kubernetes",
+        ),
+        (
+            {"gangScheduling": {"scheduler": "Slurm"}},
+            (
+                'spec.gangScheduling.scheduler: Unsupported value: "Slurm": supported values:'
+                ' "Kubernetes", "Coscheduling", "Volcano"'
+            ),
+        ),
+        (
             {"trainingContainer": "train"},
             (
                 "spec.trainingContainer: Invalid value: trainingContainer must name one of"

@@ -1,4 +1,4 @@
-"""What is made for a job besides its workers: a service account and the rendezvous store.
+"""What is made for a job besides its workers: their account, their gang, and the rendezvous store.
 
 Everything is owned by the job, so that Kubernetes deletes it with the job, whether the operator is
 there or not.
@@ -7,7 +7,7 @@ there or not.
 from __future__ import annotations
 
 from elasticjob_operator import api, labels
-from elasticjob_operator.provisioning import etcd, names, network
+from elasticjob_operator.provisioning import etcd, gang, names, network
 from elasticjob_operator.provisioning.objects import Manifest, owned
 from elasticjob_operator.settings import Settings
 
@@ -19,7 +19,7 @@ def manifests(
 
     ``joining``: whether a new member is to join the store that is there.
     """
-    around = (_account(job), *network.manifests(job, settings))
+    around = (_account(job), *gang.manifests(job), *network.manifests(job, settings))
     if not names.has_own_store(job):
         return around
     return (*around, *etcd.manifests(job, settings, joining=joining))
