@@ -31,7 +31,7 @@ class TcpStoreServer:
             self._pid = None
 
     def freeze(self):
-        os.kill(self._pid, signal.SIGSTOP)
+        _ask("freeze", self._pid)
 
     def thaw(self):
         os.kill(self._pid, signal.SIGCONT)
@@ -58,6 +58,10 @@ def _keep_servers():
         command, number = line.split()
         if command == "start":
             children.add(os.fork() or _serve(int(number)))
+        elif command == "freeze":
+            os.kill(int(number), signal.SIGSTOP)
+            os.waitpid(int(number), os.WUNTRACED)  # until all its threads have stopped
+            print("frozen", flush=True)
         else:
             children.remove(int(number))
             _bury(int(number))

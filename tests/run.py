@@ -28,6 +28,7 @@ class Step:
     ``debians_etcd``: the tests run on the etcd that Debian ships in place of ours.
     ``variables``: what else the tests read from the environment.
     ``keyword``: only tests whose file or name has it.
+    ``processes``: how many run the tests beside each other.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Step:
     debians_etcd: bool = False
     variables: Mapping[str, str] = field(default_factory=dict)
     keyword: str = ""
+    processes: int = 1
 
 
 @dataclass
@@ -61,35 +63,41 @@ GROUPS: dict[str, tuple[Lane, ...]] = {
             Step("import contracts", ("lint-imports",)),
         ),
     ),
-    "fast": ((Step("unit", tests=("unit", "protocol", "simulation")),),),
+    "fast": ((Step("unit", tests=("unit", "protocol", "simulation"), processes=2),),),
     "storms": (
         (
             Step(
                 "storms of faults",
                 tests=("simulation/test_faults.py",),
                 variables={"SCHEDULES": "10000"},
+                processes=2,
             ),
             Step(
                 "untrusted documents",
                 tests=("unit/rdzv_client/test_untrusted.py",),
                 variables={"EXAMPLES": "1000"},
+                processes=2,
             ),
         ),
     ),
     "servers": (
         (
             Step("chart", tests=("chart",)),
-            Step("contract", tests=("contract",)),
+            Step("contract", tests=("contract",), processes=4),
             Step(
-                "contract on Debian's etcd", tests=("contract",), debians_etcd=True, keyword="etcd"
+                "contract on Debian's etcd",
+                tests=("contract",),
+                debians_etcd=True,
+                keyword="etcd",
+                processes=4,
             ),
         ),
         (
-            Step("integration", tests=("integration",)),
-            Step("torchrun", tests=("torchrun",)),
+            Step("integration", tests=("integration",), processes=2),
+            Step("torchrun", tests=("torchrun",), processes=2),
         ),
     ),
-    "cluster": ((Step("end to end", tests=("e2e",)),),),
+    "cluster": ((Step("end to end", tests=("e2e",), processes=3),),),
 }
 
 
@@ -142,7 +150,9 @@ def _command(step: Step, report: Path) -> list[str]:
         return [str(Path(sys.executable).parent / program), *arguments]
     folders = [f"tests/{folder}" for folder in step.tests]
     only = ["-k", step.keyword] if step.keyword else []
-    return [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *only, *folders]
+    # Tests go to whichever process is free; those of one xdist_group to the same.
+    many = [f"--numprocesses={step.processes}", "--dist=loadgroup"] if step.processes > 1 else []
+    return [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *only, *many, *folders]
 
 
 def _read(report: Path, outcome: Outcome) -> None:

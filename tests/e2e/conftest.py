@@ -1,7 +1,9 @@
 """A cluster with the operator installed, and for every test a namespace of its own in it.
 
 The cluster is the local one, started for the session and removed after it, or the one whose
-kubeconfig `ELASTICJOB_E2E_KUBECONFIG` names.
+kubeconfig `ELASTICJOB_E2E_KUBECONFIG` names. With `pytest --numprocesses` all processes share it,
+and tests run beside each other, but for those that ask for `operator` or `machines`: what they do
+there others would feel.
 """
 
 import copy
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from sharing import locked, shared
 
 from examples.demo import diagnosis, release
 from examples.demo.board import Board
@@ -37,6 +40,11 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.timeout(TEST_LIMIT_S, func_only=True))
+    items.sort(key=_runs_alone)  # last: then nobody waits for them
+
+
+def _runs_alone(item):
+    return "alone" in getattr(item, "fixturenames", ())
 
 
 @pytest.hookimpl(wrapper=True)
@@ -51,7 +59,14 @@ def pytest_runtest_makereport(item, call):
 
 
 @pytest.fixture(scope="session")
-def cluster():
+def common(tmp_path_factory, worker_id):
+    """A folder that is the same for all processes of this run."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder if worker_id == "master" else folder.parent
+
+
+@pytest.fixture(scope="session")
+def cluster(common):
     """Tools that speak to a cluster that has the images."""
     given = os.environ.get("ELASTICJOB_E2E_KUBECONFIG")
     folder = binaries.ensure(["kubectl", "helm"])["kubectl"].parent
@@ -60,17 +75,21 @@ def cluster():
         return
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("the local cluster needs Linux and root; or set ELASTICJOB_E2E_KUBECONFIG")
+    with shared(common, "cluster", _start_cluster, lambda: local_cluster.down(CLUSTER)):
+        made = local_cluster.load(CLUSTER)
+        yield Tools(Narrator(), kubeconfig=made.control_plane.kubeconfig, folder=folder)
+
+
+def _start_cluster():
     try:
-        made = local_cluster.up(CLUSTER, NODES, new=True)  # another run would take it down
+        local_cluster.up(CLUSTER, NODES, new=True)  # another run would take it down
     except LocalClusterError as error:
         pytest.exit(str(error), returncode=1)
-    yield Tools(Narrator(), kubeconfig=made.control_plane.kubeconfig, folder=folder)
-    local_cluster.down(CLUSTER)
 
 
-@pytest.fixture(scope="session")
-def machines(cluster):
-    """The local cluster's machines, of which a node may be ended."""
+@pytest.fixture
+def machines(cluster, alone):
+    """The local cluster's machines, of which a node may be ended; no other test runs meanwhile."""
     if os.environ.get("ELASTICJOB_E2E_KUBECONFIG"):
         pytest.skip("only a node of the local cluster can be ended")
     return local_cluster.load(CLUSTER)
@@ -103,24 +122,49 @@ class Operator:
 
 
 @pytest.fixture(scope="session")
-def operator(cluster, request):
-    """The operator, installed by helm from the chart."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(request.config.rootpath)
-        release.install(cluster)
-    return Operator(cluster)
+def installed(cluster, common, request):
+    """Tools that speak to a cluster where the operator is, installed by helm from the chart."""
+
+    def install():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(request.config.rootpath)
+            release.install(cluster)
+
+    with shared(common, "operator", install):
+        yield cluster
+
+
+@pytest.fixture
+def operator(installed, alone):
+    """The operator, which may be sent away or killed; no other test runs meanwhile."""
+    return Operator(installed)
+
+
+# --- whose the cluster is ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def turn(installed, common, request):
+    """A time in which this test may use the cluster: beside others, unless it asks for `alone`."""
+    with locked(common / "turn", exclusive="alone" in request.fixturenames):
+        yield
+
+
+@pytest.fixture
+def alone(turn):
+    """For a test that does to the cluster what others would feel."""
 
 
 # --- a namespace and the jobs in it --------------------------------------------------------------
 
 
 @pytest.fixture
-def tools(operator, tmp_path, request):
+def tools(installed, turn, tmp_path, request):
     """Tools that speak to a fresh namespace; shows the state of affairs if the test fails."""
     namespace = f"e2e-{uuid.uuid4().hex[:8]}"
     kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_bytes(operator.tools.kubeconfig.read_bytes())
-    tools = dataclasses.replace(operator.tools, kubeconfig=kubeconfig)
+    kubeconfig.write_bytes(installed.kubeconfig.read_bytes())
+    tools = dataclasses.replace(installed, kubeconfig=kubeconfig)
     tools.ask("kubectl", "create", "namespace", namespace)
     tools.ask("kubectl", "config", "set-context", "--current", f"--namespace={namespace}")
     yield tools

@@ -1,6 +1,6 @@
 """What a user is told: columns, explanations, and bad input named in words."""
 
-import json
+import threading
 
 import pytest
 import yaml
@@ -10,10 +10,16 @@ from examples.demo.commands import CommandError
 WORDS_LIMIT_S = 90
 
 
-def events_of(tools, name):
-    selector = f"--field-selector=involvedObject.kind=ElasticJob,involvedObject.name={name}"
-    listed = json.loads(tools.ask("kubectl", "get", "events", selector, "--output=json"))
-    return [event["message"] for event in listed["items"]]
+def hear_event(job, words):
+    """Wait until an event of the job says these words."""
+    heard = threading.Event()
+    selector = f"--field-selector=involvedObject.kind=ElasticJob,involvedObject.name={job.name}"
+    events = job.tools.follow("kubectl", "get", "events", selector, "--watch", "--output=json")
+    events.documents(lambda event: words in event["message"] and heard.set())
+    try:
+        assert heard.wait(WORDS_LIMIT_S), f"no event says {words}"
+    finally:
+        events.stop()
 
 
 def conditions_say(known, *words):
@@ -30,7 +36,7 @@ def test_an_image_that_cannot_be_pulled_is_named_and_the_name_can_be_used_again(
         lambda known: conditions_say(known, "no-such-image"),
         WORDS_LIMIT_S,
     )
-    assert any("no-such-image" in message for message in events_of(tools, job.name))
+    hear_event(job, "no-such-image")
     assert not job.known.holds("Failed"), "the image may still be pushed"
     job.delete()
     job.wait_until_nothing_remains()
@@ -38,11 +44,11 @@ def test_an_image_that_cannot_be_pulled_is_named_and_the_name_can_be_used_again(
     corrected.wait("Complete", lambda known: known.holds("Complete"))
 
 
-def test_a_command_that_does_not_exist_fails_the_job_in_words(run, manifest, tools):
+def test_a_command_that_does_not_exist_fails_the_job_in_words(run, manifest):
     job = run(manifest(command=["no-such-command"]))
     known = job.wait("Failed", lambda known: known.holds("Failed"), WORDS_LIMIT_S)
     assert "no-such-command" in known.condition("Failed")["message"]
-    assert any("no-such-command" in message for message in events_of(tools, job.name))
+    hear_event(job, "no-such-command")
 
 
 def test_an_error_in_the_script_is_quoted_and_the_log_is_there_to_read(run, manifest, tools):

@@ -5,6 +5,8 @@ import signal
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("c10d")  # each test goes on where the last one ended
+
 START_LIMIT_S = 90
 LIMIT_S = 60
 
