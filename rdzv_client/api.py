@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from rdzv_client.options import OptionError
+
 if TYPE_CHECKING:
     from torch.distributed import Store
 
@@ -277,9 +279,10 @@ class RendezvousParameters:
         text = str(value).lower() if isinstance(value, (int, str)) else ""
         if text in _TRUE or text in _FALSE:
             return text in _TRUE
+        allowed = f"one of {', '.join(sorted(_TRUE | _FALSE))}"
         raise ValueError(
             f"The rendezvous configuration option '{key}' does not represent a valid boolean value."
-        )
+        ) from OptionError(key, value, allowed)
 
     def get_as_int(self, key: str, default: int | None = None) -> int | None:
         """Return the option ``key`` as a whole number, ``default`` if it was not given.
@@ -292,11 +295,11 @@ class RendezvousParameters:
             return None
         try:
             return int(value)
-        except (ValueError, TypeError, OverflowError) as error:
+        except (ValueError, TypeError, OverflowError):
             raise ValueError(
                 f"The rendezvous configuration option '{key}' does not represent a valid integer "
                 "value."
-            ) from error
+            ) from OptionError(key, value, "a whole number")
 
 
 # --- handlers by name ---

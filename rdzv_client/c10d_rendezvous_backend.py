@@ -31,13 +31,17 @@ from rdzv_client.backends import StoreUnavailable
 from rdzv_client.backends.c10d import C10dBackend
 from rdzv_client.backends.c10d.line import Line
 from rdzv_client.dynamic_rendezvous import RendezvousBackend, Token
-from rdzv_client.options import Options
+from rdzv_client.options import OptionError, Options
+from rdzv_client.rendezvous_settings import read_timeout_of
 from rdzv_client.tcp_store import DEFAULT_PORT, Endpoint, is_hosted
 from rdzv_client.utils import _matches_machine_hostname, parse_rendezvous_endpoint
 
 __all__ = ["DEFAULT_PORT", "C10dRendezvousBackend", "create_backend"]
 
 log = logging.getLogger(__name__)
+
+OPTIONS: Final = frozenset({"store_type", "read_timeout", "is_host", "use_libuv"})
+"""The names of all options that are read here."""
 
 _NAMES: Final = ("c10d", "c10d-v2", "k8s")
 # What stands there when there is no value: the same as torch's, so that the two understand another.
@@ -175,9 +179,12 @@ def create_backend(params: RendezvousParameters) -> tuple[C10dRendezvousBackend,
 
 
 def _create(params: RendezvousParameters) -> tuple[C10dRendezvousBackend, Store]:
-    store_type = params.get("store_type", "tcp").strip().lower()
+    given = params.get("store_type", "tcp")
+    store_type = str(given).strip().lower()
     if store_type not in ("tcp", "file"):
-        raise ValueError("Invalid store type given. Currently only supports file and tcp.")
+        raise ValueError(
+            "Invalid store type given. Currently only supports file and tcp."
+        ) from OptionError("store_type", given, "tcp or file")
     store, may_host = _tcp_store(params) if store_type == "tcp" else (_file_store(params), False)
     backend = C10dRendezvousBackend(store, params.run_id)
     if params.backend in _NAMES:
@@ -192,9 +199,7 @@ def _tcp_store(params: RendezvousParameters) -> tuple[TCPStore, bool]:
     host, port = parse_rendezvous_endpoint(params.endpoint, default_port=DEFAULT_PORT)
     told = params.get_as_bool("is_host")
     may_host = _matches_machine_hostname(host) if told is None else told
-    timeout_s = params.get_as_int("read_timeout", 60)
-    if timeout_s is None or timeout_s <= 0:
-        raise ValueError("The read timeout must be a positive integer.")
+    timeout_s = read_timeout_of(params)
     where = (params.run_id, host, port, timeout_s)
     if told is not None or not may_host or is_hosted(host, port):
         return _open(*where, hosting=bool(told)), may_host

@@ -158,7 +158,8 @@ class DynamicRendezvousHandler(ProtocolHandler):
             cas_backoff_max_seconds: The longest pause before a write that another one beat is tried
                 again; 0 leaves it to the backend.
             endpoint: Where the backend is; without it, somewhere beyond this host.
-            config: Further options by name (:class:`rdzv_client.options.Options`).
+            config: Further options by name (:class:`rdzv_client.options.Options`); ``slot``, the
+                node's index, and ``topology``, where it runs (:class:`rdzv_client.wire.Member`).
 
         Raises:
             ValueError: an argument or option that is not allowed.
@@ -180,6 +181,7 @@ class DynamicRendezvousHandler(ProtocolHandler):
             max_nodes=max_nodes,
             local_addr=local_addr,
             endpoint=endpoint,
+            config=config,
         )
         member, keys = _open(backend, run_id, record, chosen)
         session = Session(member, keys, record, chosen.timing)

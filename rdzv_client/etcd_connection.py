@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
-from rdzv_client import api, etcdv3, utils
+from rdzv_client import api, etcdv3, rendezvous_settings, utils
+from rdzv_client.options import OptionError
 
 DEFAULT_PORT: Final = 2379
 
@@ -47,7 +48,6 @@ FILES: Final[Mapping[str, str]] = {
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_READ_TIMEOUT_S: Final = 60
 _SCHEMES: Final = {"etcd": "http", "etcds": "https", "http": "http", "https": "https"}
 _OPTION: Final = "the rendezvous option "
 _FILES: Final = ("ca", "cert", "key", "password_file")
@@ -114,9 +114,7 @@ def from_parameters(params: api.RendezvousParameters) -> etcdv3.Client:
         ValueError: an option that is not as it must be.
         RendezvousConnectionError: etcd cannot be reached.
     """
-    read_timeout_s = params.get_as_int("read_timeout", _READ_TIMEOUT_S)
-    if read_timeout_s is None or read_timeout_s <= 0:
-        raise ValueError("The read timeout must be a positive integer.")
+    read_timeout_s = rendezvous_settings.read_timeout_of(params)
     client = connect(params.endpoint, params.config, os.environ, read_timeout_s)
     reach(client.status)
     client.close()  # it may lie idle for long, or for ever
@@ -167,7 +165,9 @@ def _protocol(config: Mapping[str, Any]) -> str | None:
         return None
     found = str(protocol).strip().lower()
     if found not in ("http", "https"):
-        raise ValueError("The protocol must be HTTP or HTTPS.")
+        raise ValueError("The protocol must be HTTP or HTTPS.") from OptionError(
+            "protocol", protocol, "http or https"
+        )
     return found
 
 

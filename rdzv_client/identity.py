@@ -13,7 +13,7 @@ import re
 import secrets
 import socket
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from rdzv_client import wire
 
@@ -24,7 +24,12 @@ _ENDPOINT = re.compile(
     r"(?:[/;,].*)?"
 )
 
+_LONGEST_TOPOLOGY: Final = 1024
+
 _handlers = itertools.count()
+
+OPTIONS: Final[Mapping[str, str]] = {"slot": "RDZV_SLOT", "topology": "RDZV_TOPOLOGY"}
+"""Options that say where a member stands among the others, and the variables in their place."""
 
 
 def identify(
@@ -34,11 +39,12 @@ def identify(
     max_nodes: int,
     local_addr: str | None = None,
     endpoint: str = "",
+    config: Mapping[str, Any] | None = None,
 ) -> wire.Member:
     """Return the record of this process: of its pod when an operator has said which that is.
 
     Outside Kubernetes every call gives another identity, so that several handlers on one host, or
-    in one process, never take each other's place. There is no slot but ``RDZV_SLOT``.
+    in one process, never take each other's place. There is no slot but the one that is given.
 
     Args:
         environ: The environment of the process.
@@ -47,18 +53,23 @@ def identify(
         local_addr: Where the other members reach this one; without it, the address from which this
             host reaches the endpoint.
         endpoint: The rendezvous endpoint: ``HOST[:PORT]`` with or without a scheme, or several.
+        config: The options of the rendezvous; :data:`OPTIONS` of them are read.
 
     Raises:
         ValueError: something of it is missing or wrong.
     """
     bounds = (min_nodes, max_nodes)
     if environ.get("RDZV_POD_UID"):
-        return of_pod(environ, *bounds, local_addr)
-    return _of_process(environ, *bounds, local_addr or address_towards(endpoint))
+        return of_pod(environ, *bounds, local_addr, config)
+    return _of_process(environ, *bounds, local_addr or address_towards(endpoint), config or {})
 
 
 def of_pod(
-    environ: Mapping[str, str], min_nodes: int, max_nodes: int, local_addr: str | None = None
+    environ: Mapping[str, str],
+    min_nodes: int,
+    max_nodes: int,
+    local_addr: str | None = None,
+    config: Mapping[str, Any] | None = None,
 ) -> wire.Member:
     """Return the record of this process in its pod, from what the operator injected.
 
@@ -69,7 +80,7 @@ def of_pod(
     return wire.Member(
         id=f"{uid}.{secrets.token_hex(4)}",
         uid=uid,
-        slot=_slot(environ),
+        slot=_slot(config or {}, environ),
         name=_required(environ, "RDZV_POD_NAME"),
         node=environ.get("RDZV_NODE_NAME", ""),
         addr=_address(local_addr or _required(environ, "PET_LOCAL_ADDR")),
@@ -77,12 +88,16 @@ def of_pod(
         max_nodes=max_nodes,
         stop_timeout_s=_stop_timeout_s(environ),
         operated=True,
-        topology=environ.get("RDZV_TOPOLOGY", ""),
+        topology=_topology(config or {}, environ),
     )
 
 
 def _of_process(
-    environ: Mapping[str, str], min_nodes: int, max_nodes: int, addr: str
+    environ: Mapping[str, str],
+    min_nodes: int,
+    max_nodes: int,
+    addr: str,
+    config: Mapping[str, Any],
 ) -> wire.Member:
     host = socket.gethostname()
     name = f"{host}_{os.getpid()}_{next(_handlers)}"
@@ -91,14 +106,14 @@ def _of_process(
     return wire.Member(
         id=unique,
         uid=unique,
-        slot=_slot(environ),
+        slot=_slot(config, environ),
         name=name,
         node=environ.get("RDZV_NODE_NAME", host),
         addr=_address(addr),
         min_nodes=min_nodes,
         max_nodes=max_nodes,
         stop_timeout_s=_stop_timeout_s(environ),
-        topology=environ.get("RDZV_TOPOLOGY", ""),
+        topology=_topology(config, environ),
     )
 
 
@@ -157,13 +172,31 @@ def _required(environ: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _slot(environ: Mapping[str, str]) -> int | None:
-    value = environ.get("RDZV_SLOT", "")
-    if value and not (value.isdecimal() and value.isascii() and int(value) < wire.MAX_NODES):
+def _slot(config: Mapping[str, Any], environ: Mapping[str, str]) -> int | None:
+    given, name = _given("slot", config, environ)
+    text = str(given)
+    if text and not (text.isdecimal() and text.isascii() and int(text) < wire.MAX_NODES):
         raise ValueError(
-            f"RDZV_SLOT={value!r} must be the pod's index, a number from 0 to {wire.MAX_NODES - 1}"
+            f"{name}={given!r} must be the node's index, a number from 0 to {wire.MAX_NODES - 1}"
         )
-    return int(value) if value else None
+    return int(text) if text else None
+
+
+def _topology(config: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+    given, name = _given("topology", config, environ)
+    if not isinstance(given, str) or len(given) > _LONGEST_TOPOLOGY:
+        raise ValueError(
+            f"{name}={given!r} must be the parts that the node is in, the widest first, such as "
+            f"'zone-a/rack-7', of at most {_LONGEST_TOPOLOGY} characters"
+        )
+    return given
+
+
+def _given(option: str, config: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[Any, str]:
+    """The value, empty when there is none, and the name that it was given by."""
+    if config.get(option) is not None:
+        return config[option], f"the rendezvous option {option}"
+    return environ.get(OPTIONS[option], ""), OPTIONS[option]
 
 
 def _stop_timeout_s(environ: Mapping[str, str]) -> float:

@@ -47,7 +47,8 @@ def create_handler(params: Any) -> Any:
 
     show_log()
     chosen = options.parse(params.config)
-    record = identity.of_pod(os.environ, params.min_nodes, params.max_nodes, params.local_addr)
+    bounds = (params.min_nodes, params.max_nodes)
+    record = identity.of_pod(os.environ, *bounds, params.local_addr, params.config)
     keys = wire.Keys(params.run_id)
     opened = _open_c10d if params.endpoint.startswith(_C10D) else _open_etcd
     session = Session(opened(params.endpoint, keys, record, chosen), keys, record, chosen.timing)

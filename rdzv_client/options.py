@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
+from rdzv_client import identity
 from rdzv_client.view import Timing
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,22 @@ _LEAST: Final[Mapping[str, float]] = {
 }
 _KEEP_ALIVE: Final = ("keep_alive_interval", "keep_alive_max_attempt")
 _SECONDS: Final = frozenset(field.name for field in fields(Options))
-_KNOWN: Final = _SECONDS | set(_KEEP_ALIVE)
+_KNOWN: Final = _SECONDS | set(_KEEP_ALIVE) | set(identity.OPTIONS)
+
+
+class OptionError(ValueError):
+    """An option has a value that is not allowed.
+
+    Where torch's own sentence must stand, which leaves the value out, this is its cause.
+
+    Args:
+        name: The option.
+        value: What was given.
+        allowed: What must be given.
+    """
+
+    def __init__(self, name: str, value: Any, allowed: str) -> None:
+        super().__init__(f"the rendezvous option {name}={value!r} must be {allowed}")
 
 
 def parse(config: Mapping[str, Any]) -> Options:
@@ -80,16 +96,29 @@ def parse(config: Mapping[str, Any]) -> Options:
         ValueError: an option that does not exist, or a value that is not allowed.
     """
     given = {name: value for name, value in config.items() if value is not None}
-    unknown = sorted(set(given) - _KNOWN - _NOT_OURS)
-    if unknown:
-        raise ValueError(
-            f"unknown rendezvous option {unknown[0]!r}; known are {', '.join(sorted(_KNOWN))}"
-        )
+    refuse_unknown(given)
     seconds = {name: _seconds(name, given[name]) for name in given if name in _SECONDS}
     keep_alive = {name: given[name] for name in _KEEP_ALIVE if name in given}
     if keep_alive and "lease_ttl" not in seconds:
         seconds["lease_ttl"] = lease_of(**keep_alive)
     return Options(**seconds)
+
+
+def refuse_unknown(config: Mapping[str, Any], others: Iterable[str] = ()) -> None:
+    """Raise ValueError for an option that nobody reads.
+
+    Args:
+        config: Names and values.
+        others: The options that are known beside ours: those of the backend.
+    """
+    known = _KNOWN | set(others)
+    for name in sorted(set(config) - known - _NOT_OURS):
+        alike = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {alike[0]}? " if alike else ""
+        raise ValueError(
+            f"unknown rendezvous option {name}={config[name]!r}: {hint}known are "
+            f"{', '.join(sorted(known))}"
+        )
 
 
 def select(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,9 +149,7 @@ def _attempts(value: Any) -> int:
     except (TypeError, ValueError, OverflowError):
         attempts = 0
     if isinstance(value, bool) or not 1 <= attempts < 1e9:
-        raise ValueError(
-            f"the rendezvous option keep_alive_max_attempt={value!r} must be a number, at least 1"
-        )
+        raise OptionError("keep_alive_max_attempt", value, "a number, at least 1")
     return attempts
 
 
@@ -135,7 +162,5 @@ def _seconds(name: str, value: Any) -> float:
         seconds = -1.0
     fits = 0 < seconds < 1e9 if least is None else least <= seconds < 1e9
     if isinstance(value, bool) or not fits:
-        raise ValueError(
-            f"the rendezvous option {name}={value!r} must be a number of seconds, {allowed}"
-        )
+        raise OptionError(name, value, f"a number of seconds, {allowed}")
     return seconds

@@ -19,12 +19,14 @@ def create_c10d_handler(params: Any) -> Any:
 
     Args:
         params: ``RendezvousParameters``, torch's or ours.
-    """
-    from rdzv_client import c10d_rendezvous_backend, dynamic_rendezvous  # noqa: PLC0415
 
-    _show_log_of_torchrun()
-    backend, store = c10d_rendezvous_backend.create_backend(params)
-    return dynamic_rendezvous.create_handler(store, backend, params)
+    Raises:
+        ValueError: an option that does not exist, or a value that is not allowed, by name.
+        RendezvousConnectionError: the store cannot be reached.
+    """
+    from rdzv_client import c10d_rendezvous_backend as c10d  # noqa: PLC0415
+
+    return _create(params, c10d.create_backend, c10d.OPTIONS)
 
 
 def create_etcd_handler(params: Any) -> Any:
@@ -32,12 +34,36 @@ def create_etcd_handler(params: Any) -> Any:
 
     Args:
         params: ``RendezvousParameters``, torch's or ours.
+
+    Raises:
+        ValueError: an option that does not exist, or a value that is not allowed, by name.
+        RendezvousConnectionError: etcd cannot be reached.
     """
-    from rdzv_client import dynamic_rendezvous, etcd_rendezvous_backend  # noqa: PLC0415
+    from rdzv_client import etcd_connection, etcd_rendezvous_backend  # noqa: PLC0415
+
+    return _create(params, etcd_rendezvous_backend.create_backend, etcd_connection.OPTIONS)
+
+
+def _create(params: Any, create_backend: Callable[[Any], Any], known: frozenset[str]) -> Any:
+    from rdzv_client import api, dynamic_rendezvous, options  # noqa: PLC0415
 
     _show_log_of_torchrun()
-    backend, store = etcd_rendezvous_backend.create_backend(params)
-    return dynamic_rendezvous.create_handler(store, backend, params)
+    options.refuse_unknown(params.config, known)
+    bounds = (params.min_nodes, params.max_nodes)
+    ours = api.RendezvousParameters(
+        params.backend, params.endpoint, params.run_id, *bounds, params.local_addr, **params.config
+    )
+    try:
+        backend, store = create_backend(ours)
+    except ValueError as error:
+        if isinstance(error.__cause__, options.OptionError):
+            raise error.__cause__ from None  # torch's sentence leaves out what was given
+        raise
+    except api.RendezvousConnectionError as error:
+        where = f"the rendezvous endpoint {params.endpoint!r} of backend {params.backend!r}"
+        words = str(error.__cause__ or error).strip().partition("\n")[0]
+        raise api.RendezvousConnectionError(f"{where} cannot be reached: {words}") from error
+    return dynamic_rendezvous.create_handler(store, backend, ours)
 
 
 def _show_log_of_torchrun() -> None:

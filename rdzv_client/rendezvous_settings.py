@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from rdzv_client import options
+
+_READ_TIMEOUT_S: Final = 60
 
 
 class RendezvousTimeout:
@@ -124,3 +126,17 @@ def options_of(settings: RendezvousSettings, lease_s: float) -> dict[str, Any]:
     if lease_s != options.lease_of():
         chosen["lease_ttl"] = lease_s
     return {**chosen, "cas_backoff_max_seconds": settings.cas_backoff_max_seconds}
+
+
+def read_timeout_of(params: Any) -> int:
+    """Return the option ``read_timeout`` of ``RendezvousParameters``, in seconds; 60 by default.
+
+    Raises:
+        ValueError: it is no whole number above 0; in torch's words.
+    """
+    timeout_s: int | None = params.get_as_int("read_timeout", _READ_TIMEOUT_S)
+    if timeout_s is None or timeout_s <= 0:
+        given, allowed = params.get("read_timeout"), "a whole number of seconds, at least 1"
+        wrong = options.OptionError("read_timeout", given, allowed)
+        raise ValueError("The read timeout must be a positive integer.") from wrong
+    return timeout_s

@@ -45,6 +45,11 @@ class Endpoint:
         self._host, self._port, self._timeout_s = host, port, timeout_s
         self._may_host, self._hosted = may_host, hosted
 
+    @property
+    def name(self) -> str:
+        """What it is called in errors."""
+        return f"the store at {self._host}:{self._port}"
+
     def open(self) -> TCPStore:
         """Open a connection, and host the store first if that falls to this process.
 
@@ -58,9 +63,8 @@ class Endpoint:
                 raise
             self._hosted = self._open(is_master=True)
             log.warning(
-                "Nobody hosts the store of the rendezvous at %s:%d any more; process %d does.",
-                self._host,
-                self._port,
+                "Nobody hosts %s of the rendezvous any more; process %d does.",
+                self.name,
                 os.getpid(),
             )
         return self.connect()
@@ -78,8 +82,7 @@ class Endpoint:
         try:
             _probe(self._host, self._port, self._timeout_s)
         except OSError as error:
-            words = f"the store at {self._host}:{self._port} cannot be reached: {error}"
-            raise type(error)(words) from error
+            raise type(error)(f"{self.name} cannot be reached: {error}") from error
 
     def _open(self, *, is_master: bool) -> TCPStore:
         return TCPStore(

@@ -55,7 +55,7 @@ class C10dBackend:
         self._endpoint, self._member = endpoint, member
         self._layout = Layout(keys)
         self._seat = Seat(self._layout)
-        self._line = Line(self._greet, read_timeout_s)
+        self._line = Line(self._greet, read_timeout_s, endpoint.name)
         self._do = self._line.call
         self._pulses = Pulses(lease_ttl_s)
         self._period_s = lease_ttl_s / BEATS_PER_LEASE

@@ -25,6 +25,10 @@ where no DNS answers, the resolver gives up only after 5 s, twice."""
 class Endpoint(Protocol):
     """Where the store is. Its methods raise ``RuntimeError`` or ``OSError`` when they fail."""
 
+    @property
+    def name(self) -> str:
+        """Such as ``the store at 10.0.0.1:29400``, for errors."""
+
     def open(self) -> Store:
         """Open a connection, and host the store first if that falls to this process."""
 
@@ -42,10 +46,13 @@ class Line:
     Args:
         connect: Opens a connection; raises ``RuntimeError`` or ``OSError`` when it cannot.
         timeout_s: How long to wait for an answer; for the connection, :data:`CONNECT_S` longer.
+        name: Of what is at the other end, for errors.
     """
 
-    def __init__(self, connect: Callable[[], Store], timeout_s: float) -> None:
-        self._connect, self._timeout_s = connect, timeout_s
+    def __init__(
+        self, connect: Callable[[], Store], timeout_s: float, name: str = "the store"
+    ) -> None:
+        self._connect, self._timeout_s, self._name = connect, timeout_s, name
         self._lock = threading.Lock()
         self._worker: _Worker | None = None
         self._closed = False
@@ -69,10 +76,12 @@ class Line:
             return worker.submit(job).result(limit_s)
         except NotInTime:
             self._give_up(worker)
-            raise StoreUnavailable(f"the store did not answer within {limit_s:g} s") from None
+            raise StoreUnavailable(f"{self._name} did not answer within {limit_s:g} s") from None
         except (RuntimeError, OSError) as error:
             self._give_up(worker)
-            raise StoreUnavailable(first_line(error)) from error
+            words = first_line(error)
+            named = words if self._name in words else f"{self._name}: {words}"
+            raise StoreUnavailable(named) from error
 
     def close(self) -> None:
         """Let go of the connection. A job that is being done is done to its end."""

@@ -97,7 +97,7 @@ def test_a_worker_with_an_empty_disk_gets_the_state_from_its_peer(run, tmp_path)
     (tmp_path / "checkpoint.pt").rename(tmp_path / "rank1" / "checkpoint.pt")
     train = f"exec {sys.executable} {SCRIPT} --epochs=3 {' '.join(SMALL)}"
     torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
-    # torch may abort a worker that has finished: DistributedDataParallel keeps gloo's threads beyond
+    # torch may abort a worker that has finished: DistributedDataParallel keeps gloo's threads past
     # destroy_process_group, and one that lets go of a tensor while Python ends is ended itself, in
     # ProcessGroupGloo::runLoop. The next attempt finds the work done.
     again = ("--max-restarts=2",)

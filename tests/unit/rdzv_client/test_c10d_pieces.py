@@ -141,12 +141,12 @@ def test_a_call_that_is_not_answered_is_given_up_with_its_connection():
 
 
 def test_a_connection_that_fails_is_replaced():
-    line = Line(Doors(), timeout_s=5)
+    line = Line(Doors(), timeout_s=5, name="the store at h:1")
 
     def fail(_):
         raise RuntimeError("Connection was closed\nframe #0: ...")
 
-    with pytest.raises(StoreUnavailable, match=r"^Connection was closed$"):
+    with pytest.raises(StoreUnavailable, match=r"^the store at h:1: Connection was closed$"):
         line.call(fail)
     assert line.call(lambda store: store) == 2
     line.close()

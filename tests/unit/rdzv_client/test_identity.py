@@ -58,8 +58,9 @@ def test_outside_a_pod_the_missing_variable_is_named():
         ("RDZV_POD_NAME", "", "RDZV_POD_NAME is not set"),
         ("PET_LOCAL_ADDR", "", "PET_LOCAL_ADDR is not set"),
         ("PET_LOCAL_ADDR", "10.0.0.1/24", "the local address '10.0.0.1/24' cannot be part"),
-        ("RDZV_SLOT", "first", "RDZV_SLOT='first' must be the pod's index"),
+        ("RDZV_SLOT", "first", "RDZV_SLOT='first' must be the node's index"),
         ("RDZV_SLOT", "1000000", "RDZV_SLOT='1000000' must be .* from 0 to 999999"),
+        ("RDZV_TOPOLOGY", "z" * 1025, "RDZV_TOPOLOGY='z+' must be .* of at most 1024 characters"),
         ("PET_SHUTDOWN_TIMEOUT", "soon", "PET_SHUTDOWN_TIMEOUT='soon' must be a number"),
     ],
 )
@@ -77,6 +78,28 @@ def test_handlers_on_one_host_and_in_one_process_are_members_of_their_own():
     assert first.uid == first.id
     assert (first.slot, first.node) == (None, socket.gethostname())
     assert first.name != second.name
+
+
+def test_slot_and_topology_may_be_options_which_outweigh_the_environment():
+    config = {"slot": "4", "topology": "zone-a/rack-7", "lease_ttl": 3}
+    environ = {"RDZV_SLOT": "3", "RDZV_TOPOLOGY": "zone-b"}
+    member = identity.identify(environ, **BOUNDS, endpoint="localhost", config=config)
+    assert (member.slot, member.topology) == (4, "zone-a/rack-7")
+    member = identity.identify({**POD, **environ}, **BOUNDS, config=config)
+    assert (member.slot, member.topology) == (4, "zone-a/rack-7")
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"slot": -1}, "the rendezvous option slot=-1 must be the node's index, a number from 0"),
+        ({"slot": "1.5"}, "the rendezvous option slot='1.5' must be"),
+        ({"topology": 7}, "the rendezvous option topology=7 must be the parts"),
+    ],
+)
+def test_a_wrong_option_is_refused_by_name(config, words):
+    with pytest.raises(ValueError, match=words):
+        identity.identify({}, **BOUNDS, endpoint="localhost", config=config)
 
 
 def test_a_slot_is_taken_only_where_one_is_given():

@@ -18,7 +18,7 @@ def test_numbers_may_come_as_text_as_they_do_from_the_command_line():
     [
         (
             {"join_timeuot": "5"},
-            "unknown rendezvous option 'join_timeuot'; known are .*join_timeout",
+            "unknown rendezvous option join_timeuot='5': did you mean join_timeout[?] known are .*",
         ),
         ({"join_timeout": "soon"}, "join_timeout='soon' must be a number of seconds, more than 0"),
         ({"join_timeout": 0}, "join_timeout=0 must be"),
