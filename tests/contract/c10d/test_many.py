@@ -12,7 +12,7 @@ class Meter:
     """An endpoint whose connections count their operations, and the bytes of these."""
 
     def __init__(self, endpoint):
-        self._endpoint = endpoint
+        self._endpoint, self.name = endpoint, endpoint.name
         self.operations = self.bytes = 0
 
     def open(self):
