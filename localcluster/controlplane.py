@@ -243,6 +243,7 @@ def running(
     controllers: bool = False,
     scheduling: bool = False,
     features: Sequence[str] = (),
+    server_flags: Sequence[str] = (),
 ) -> Iterator[ControlPlane]:
     """Run a real etcd and API server on free loopback ports until the block ends.
 
@@ -256,6 +257,7 @@ def running(
             then need a service account, as on a whole cluster.
         scheduling: run the scheduler, too, for nodes that somebody writes down and no kubelet runs.
         features: gates that are opened in the API server and the scheduler.
+        server_flags: further ones of the API server.
 
     Raises:
         LocalClusterError: a binary cannot be built, or they do not become ready.
@@ -268,6 +270,7 @@ def running(
     prepare(plane)
     program = programs["kube-apiserver"]
     server = apiserver(plane, program, controllers=controllers, features=features)
+    server = dataclasses.replace(server, command=(*server.command, *server_flags))
     with ExitStack() as stack:
         processes = [
             stack.enter_context(services.running(service, plane.logs))
