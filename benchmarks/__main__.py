@@ -20,7 +20,7 @@ from typing import Final
 from benchmarks import chart, table
 from benchmarks.comparison import Case, Row, compare
 
-_MODULES: Final = ("formation", "changes", "idle", "store_ops", "simulated")
+_MODULES: Final = ("formation", "changes", "idle", "store_ops", "simulated", "operator")
 _BUILD: Final = Path("build")
 _LIMIT_S: Final = {True: 30.0, False: 120.0}
 
@@ -31,11 +31,11 @@ def main() -> None:
     # To connect to a TCPStore looks up a name: where no DNS answers that takes 5 s, now and then.
     os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:1")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # it would say so each time
-    wanted = [c for c in _cases(quick=arguments.quick) if fnmatch(c.name, arguments.case)]
+    wanted = _only(_cases(quick=arguments.quick), arguments.only)
     if arguments.sizes:
         wanted = [replace(case, sizes=arguments.sizes) for case in wanted]
     if not wanted:
-        sys.exit(f"no case is called {arguments.case!r}")
+        sys.exit(f"no case is called {' or '.join(arguments.only)}")
     began, load = time.monotonic(), os.getloadavg()
     rows = list(_measure(wanted, _LIMIT_S[arguments.quick]))
     print(table.of(rows))
@@ -48,7 +48,13 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer and smaller cases")
-    parser.add_argument("--case", default="*", help="only those with such a name, e.g. 'leave/*'")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=["*"],
+        metavar="CASE",
+        help="only those with such a name, e.g. 'leave/*'",
+    )
     parser.add_argument("--sizes", type=_sizes, help="these sizes instead, e.g. 2,8")
     return parser.parse_args()
 
@@ -60,6 +66,13 @@ def _sizes(text: str) -> tuple[int, ...]:
 def _cases(*, quick: bool) -> list[Case]:
     modules = [importlib.import_module(f"benchmarks.cases.{name}") for name in _MODULES]
     return [case for module in modules for case in module.cases(quick=quick)]
+
+
+def _only(cases: Iterable[Case], names: Iterable[str]) -> list[Case]:
+    def wanted(name: str) -> bool:
+        return any(fnmatch(name, pattern) for pattern in names)
+
+    return [case for each in cases if (case := each.only(wanted)).ours]
 
 
 def _measure(cases: Iterable[Case], limit_s: float) -> Iterable[Row]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 RUNS: Final = 3
 OURS: Final = "ours"
-BOUND: Final = "bound"
 
 _SKIPPED: Final = "not measured at this size in the quick run"
 _SMALLER: Final = " (at a smaller size; not tried at this one)"
@@ -28,24 +27,42 @@ class Case:
     """What is measured.
 
     Attributes:
-        name: Of the case, as it stands in the results.
+        name: Of the case; in the results the store follows, as in ``formation/etcd``.
         sizes: The numbers of participants.
         unit: Of the figures.
-        ours: Measures ours.
-        peers: Measure the others, by name.
+        ours: Measure ours, by the store it runs on; see :func:`alone`.
+        peers: Measure the others, by name: once, for all of ours.
+        bounds: Measure the least it can take, by store: a name and its measure.
         more_is_better: For rates; for times and bytes it is less.
         remark: What a reader must know of it.
         peers_up_to: The largest size at which the peers are measured, too; bounds are at all.
+        runs: How often.
     """
 
     name: str
     sizes: tuple[int, ...]
     unit: str
-    ours: Measure
+    ours: Mapping[str, Measure]
     peers: Mapping[str, Measure] = field(default_factory=dict)
+    bounds: Mapping[str, tuple[str, Measure]] = field(default_factory=dict)
     more_is_better: bool = False
     remark: str = ""
     peers_up_to: int = 1_000_000
+    runs: int = RUNS
+
+    def named(self, store: str) -> str:
+        """Return the name that stands in the results."""
+        return f"{self.name}/{store}" if store else self.name
+
+    def only(self, wanted: Callable[[str], bool]) -> Case:
+        """Return the case with those of ours whose names are wanted."""
+        ours = {store: measure for store, measure in self.ours.items() if wanted(self.named(store))}
+        return replace(self, ours=ours)
+
+
+def alone(measure: Measure) -> Mapping[str, Measure]:
+    """Return what a case has for ``ours`` when there is one of it, on no store in particular."""
+    return {"": measure}
 
 
 @dataclass(frozen=True)
@@ -104,44 +121,47 @@ class Series:
 
 
 def compare(case: Case, limit_s: float) -> Iterator[Row]:
-    """Measure a case at all its sizes, ours and the peers by turns.
+    """Measure a case at all its sizes, ours and the others by turns.
 
     Args:
         case: The case.
         limit_s: For any one measurement.
     """
-    ours = Series(OURS, case.ours)
+    ours = {store: Series(f"{OURS} {store}".rstrip(), m) for store, m in case.ours.items()}
     peers = [Series(name, measure) for name, measure in case.peers.items()]
+    bounds = {store: Series(*case.bounds[store]) for store in case.bounds if store in ours}
     for n in case.sizes:
         print(f"  {case.name} n={n}", file=sys.stderr, flush=True)
-        for series in (ours, *peers):
+        everyone = (*ours.values(), *peers, *bounds.values())
+        for series in everyone:
             series.begin()
         for peer in peers:
-            if n > case.peers_up_to and not peer.name.startswith(BOUND):
+            if n > case.peers_up_to:
                 peer.note = peer.note or _SKIPPED
-        for _ in range(RUNS):
-            for series in (ours, *peers):
+        for _ in range(case.runs):
+            for series in everyone:
                 series.run(n, limit_s)
-        for peer in peers:
-            yield _row(case, n, ours, peer)
-        if not peers:
-            yield _row(case, n, ours, Series("", case.ours))
+        for store, one in ours.items():
+            others = [*peers, *([bounds[store]] if store in bounds else [])]
+            for other in others or [None]:
+                yield _row(case, store, n, one, other)
 
 
-def _row(case: Case, n: int, ours: Series, peer: Series) -> Row:
-    notes = [case.remark, ours.note and f"ours: {ours.note}", peer.note]
+def _row(case: Case, store: str, n: int, ours: Series, other: Series | None) -> Row:
+    peer = other.median if other else None
+    notes = [case.remark, ours.note and f"ours: {ours.note}", other.note if other else ""]
     return Row(
-        case=case.name,
+        case=case.named(store),
         n=n,
         ours=ours.median,
-        peer=peer.median,
-        peer_name=peer.name,
+        peer=peer,
+        peer_name=other.name if other else "",
         unit=case.unit,
-        ratio=times_better(ours.median, peer.median, more_is_better=case.more_is_better),
+        ratio=times_better(ours.median, peer, more_is_better=case.more_is_better),
         runs=len(ours.figures),
         note="; ".join(filter(None, notes)),
         all_ours=tuple(ours.figures),
-        all_peer=tuple(peer.figures),
+        all_peer=tuple(other.figures) if other else (),
     )
 
 

@@ -158,6 +158,19 @@ def _torch_etcd_v2(run: Run, _index: int) -> Any:
     return _torch_handler(run, None, backend)
 
 
+def _torch_etcd_legacy(run: Run, _index: int) -> Any:
+    try:
+        import etcd  # noqa: F401, PLC0415
+    except ImportError:
+        raise NotMeasured("the package python-etcd is not installed") from None
+    from torch.distributed.elastic.rendezvous import RendezvousParameters  # noqa: PLC0415
+    from torch.distributed.elastic.rendezvous import etcd_rendezvous as legacy  # noqa: PLC0415
+
+    where = f"{HOST}:{run.port}"
+    params = RendezvousParameters("etcd", where, run.run_id, run.low, run.high)
+    return legacy.create_rdzv_handler(params)
+
+
 def _torch_handler(run: Run, store: Any, backend: Any) -> Any:
     from torch.distributed.elastic.rendezvous import dynamic_rendezvous  # noqa: PLC0415
 
@@ -239,5 +252,6 @@ TORCH_NO_INSPECT: Final = Contender(
     "torch c10d no-inspect", servers.tcp_store, _torch_c10d_no_inspect
 )
 TORCH_ETCD_V2: Final = Contender("torch etcd-v2", servers.etcd_v2, _torch_etcd_v2)
+TORCH_ETCD_LEGACY: Final = Contender("torch etcd", servers.etcd_v2, _torch_etcd_legacy)
 COUNTER: Final = Contender("bound: counter on TCPStore", servers.tcp_store, CounterBound)
 WATCH: Final = Contender("bound: put + watch on etcd", servers.etcd, WatchBound)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -142,6 +143,7 @@ def _received(link: Connection) -> list[tuple[int, Any]]:
 
 def _live(link: Connection, make: Callable[[int], Any], share: range) -> None:
     """Be one of the processes: never returns, and never runs what is to be done at exit."""
+    logging.disable(logging.WARNING)  # what members say of a lost store is not asked for here
     try:
         participants = {index: make(index) for index in share}
         link.send([])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import functools
 import multiprocessing
 import os
 import signal
@@ -13,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -34,10 +36,11 @@ _USUAL: Final = (
 
 @dataclass(frozen=True)
 class Server:
-    """A server that runs: where it listens, and its process."""
+    """A server that runs: where it listens, its process, and how it is killed and started again."""
 
     port: int
     pid: int
+    restart: Callable[[], None]
 
     def cpu_s(self) -> float:
         """How much processor time it has used so far, in seconds."""
@@ -51,7 +54,7 @@ def etcd() -> Iterator[Server]:
         server: Any = Etcd(Path(folder), flags=_USUAL)
         try:
             server.start()
-            yield Server(server.port, server._process.pid)  # noqa: SLF001
+            yield Server(server.port, server._process.pid, server.restart)  # noqa: SLF001
         finally:
             server.kill()
 
@@ -90,10 +93,14 @@ def etcd_v2() -> Iterator[Server]:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             _await_port(client)
-            yield Server(client, process.pid)
+            yield Server(client, process.pid, _is_not_restarted)
         finally:
             process.kill()
             process.wait()
+
+
+def _is_not_restarted() -> None:
+    raise NotMeasured("this server is not restarted here")
 
 
 def _await_port(port: int) -> None:
@@ -109,14 +116,21 @@ def _await_port(port: int) -> None:
 @contextlib.contextmanager
 def tcp_store() -> Iterator[Server]:
     """Run torch's TCPStore."""
-    with _forked(_host_store) as (pid, port):
-        yield Server(port, pid)
+    with ExitStack() as stack:
+        first = stack.enter_context(ExitStack())
+        pid, port = first.enter_context(_forked(_host_store))
+
+        def restart() -> None:
+            first.close()
+            stack.enter_context(_forked(functools.partial(_host_store, port=port)))
+
+        yield Server(port, pid, restart)
 
 
-def _host_store(tell: Callable[[Any], None]) -> None:
+def _host_store(tell: Callable[[Any], None], port: int = 0) -> None:
     from torch.distributed import TCPStore  # noqa: PLC0415
 
-    store = TCPStore(HOST, 0, is_master=True, wait_for_workers=False)
+    store = TCPStore(HOST, port, is_master=True, wait_for_workers=False)
     tell(store.port)
     while store:
         signal.pause()
@@ -149,7 +163,7 @@ def counted(server: Server) -> Iterator[tuple[Server, Counter]]:
         asyncio.run(_relay(server.port, counter, tell))
 
     with _forked(relay) as (_, port):
-        yield Server(port, server.pid), counter
+        yield Server(port, server.pid, server.restart), counter
 
 
 async def _relay(port: int, counter: Counter, tell: Callable[[Any], None]) -> None:

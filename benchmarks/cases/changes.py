@@ -6,14 +6,15 @@ import contextlib
 import functools
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from benchmarks.comparison import Case, Measure, NotMeasured
 from benchmarks.contenders import OURS, TORCH, Contender, Run, member_uid
 from benchmarks.crowd import Crowd, be_told, be_told_and_enter, enter
 from benchmarks.operators import say
+from benchmarks.servers import Server
 
 _SIZES: Final = (4,)
 _LAST_CALL_S: Final = 1.0
@@ -27,6 +28,7 @@ class Standing:
     """A round that stands: each member in a process of its own, and one more that may come."""
 
     contender: Contender
+    server: Server
     run: Run
     crowd: Crowd
     n: int
@@ -46,38 +48,30 @@ class Standing:
             where = self.run.run_id, self.run.port
             bounds = self.run.low, self.run.high
             word = self.contender.operator.expect
-            self.crowd.do(say, word, *where, bounds, nodes, limit_s=30, members=[0])
+            # The last one: the processes of the others may be busy being told.
+            self.crowd.do(say, word, *where, bounds, nodes, limit_s=30, members=[self.n])
 
 
 def cases(*, quick: bool) -> list[Case]:
     """Return the cases of this module."""
-    found = []
-    for store in ("etcd", "c10d"):
-        of = functools.partial(_case, store=store)
-        found += [
-            of("told-of-newcomer", _newcomer, "an operator has said that it comes (ours)"),
-            of("told-of-death", _death, _LEASE),
-            of("told-of-death", _gone, "the operator says that the pod is gone", by="-operator"),
-            of("round-after-death", _round_after_death, f"{_LEASE}; last call 1 s"),
-            of("leave", _round_after_leave, "last call 1 s"),
-            _last_call(store, 5.0 if quick else 30.0),
-        ]
-    # torch has one c10d, and its deaths take long: the quick run has it once, and without those.
-    return [_alone(c) if quick and _is_slow(c.name) else c for c in found]
+    told = "an operator has said that it comes (ours)"
+    gone = "the operator says that the pod is gone"
+    return [
+        _case("told-of-newcomer", _newcomer, told),
+        _case("told-of-death", _death, _LEASE, is_slow=quick),
+        _case("told-of-death-operator", _gone, gone, is_slow=True),
+        _case("round-after-death", _round_after_death, f"{_LEASE}; last call 1 s", is_slow=quick),
+        _case("leave", _round_after_leave, "last call 1 s"),
+        _case("store-restart", _restart, "the store's process is killed and started again"),
+        _last_call(5.0 if quick else 30.0),
+    ]
 
 
-def _is_slow(name: str) -> bool:
-    return name.endswith("/etcd") or name.startswith("round-after-death/")
-
-
-def _alone(case: Case) -> Case:
-    return replace(case, peers={})
-
-
-def _case(name: str, scene: Scene, remark: str, *, store: str, by: str = "") -> Case:
-    ours = _play(OURS[store], scene)
-    peers: Mapping[str, Measure] = {} if by else {TORCH.name: _play(TORCH, scene)}
-    return Case(f"{name}/{store}{by}", _SIZES, "s", ours, peers, remark=remark)
+def _case(name: str, scene: Scene, remark: str, *, is_slow: bool = False) -> Case:
+    """Return a case; torch is left out where it is too slow, or has no such thing."""
+    ours = {store: _play(contender, scene) for store, contender in OURS.items()}
+    peers = {} if is_slow else {TORCH.name: _play(TORCH, scene)}
+    return Case(name, _SIZES, "s", ours, peers, remark=remark)
 
 
 def _play(contender: Contender, scene: Scene) -> Measure:
@@ -93,18 +87,21 @@ def _play(contender: Contender, scene: Scene) -> Measure:
     return measure
 
 
-def _last_call(store: str, last_call_s: float) -> Case:
-    def measure(contender: Contender, n: int, limit_s: float) -> float:
-        with _gathered(contender, n, last_call_s) as there:
-            there.expect(n)
-            return _enter(there, limit_s)
+def _last_call(last_call_s: float) -> Case:
+    def of(contender: Contender) -> Measure:
+        def measure(n: int, limit_s: float) -> float:
+            with _gathered(contender, n, last_call_s) as there:
+                there.expect(n)
+                return _enter(there, limit_s)
+
+        return measure
 
     return Case(
-        f"last-call/{store}",
+        "last-call",
         _SIZES,
         "s",
-        functools.partial(measure, OURS[store]),
-        {TORCH.name: functools.partial(measure, TORCH)},
+        {store: of(contender) for store, contender in OURS.items()},
+        {TORCH.name: of(TORCH)},
         remark=f"last call {last_call_s:g} s; an operator has said that nobody else comes (ours)",
     )
 
@@ -114,7 +111,7 @@ def _gathered(contender: Contender, n: int, last_call_s: float) -> Iterator[Stan
     with contender.serve() as server:
         run = Run(uuid.uuid4().hex, server.port, 2, 2 * n, last_call_s)
         with Crowd(functools.partial(contender.join, run), n + 1, processes=n + 1) as crowd:
-            yield Standing(contender, run, crowd, n)
+            yield Standing(contender, server, run, crowd, n)
 
 
 def _enter(there: Standing, limit_s: float) -> float:
@@ -175,6 +172,19 @@ def _round_after_leave(there: Standing, limit_s: float) -> float:
             raise NotMeasured("one that leaves closes the run for all")
     at = time.monotonic()
     there.crowd.begin(shut_down, members=[there.n - 1])
+    return float(max(there.crowd.collect(told, limit_s + 5)) - at)
+
+
+def _restart(there: Standing, limit_s: float) -> float:
+    """Until all members hear through the restarted store that somebody has come.
+
+    The time begins when the store listens again. An etcd has its data still, a TCPStore has none.
+    """
+    there.server.restart()
+    at = time.monotonic()
+    told = there.crowd.begin(be_told, limit_s, members=range(there.n))
+    there.expect(there.n + 1)
+    there.crowd.begin(enter, 0.0, members=[there.n])
     return float(max(there.crowd.collect(told, limit_s + 5)) - at)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from benchmarks import contenders, servers
@@ -15,48 +15,48 @@ from benchmarks.crowd import Crowd, enter
 
 _QUICK_SIZES: Final = (2, 8, 32, 64, 128, 256)
 _FULL_SIZES: Final = (*_QUICK_SIZES, 512, 1024)
-_BYTES_SIZES: Final = (8, 32, 128, 256)
+_QUICK_BYTES_SIZES: Final = (8, 32, 128)
+_BYTES_SIZES: Final = (8, 32, 128, 256, 512)
 _QUICK_PEERS_UP_TO: Final = 64
 _BOUNDS: Final = {"etcd": contenders.WATCH, "c10d": contenders.COUNTER}
 
 
 def cases(*, quick: bool) -> list[Case]:
     """Return the cases of this module."""
+    torchs = [contenders.TORCH, contenders.TORCH_NO_INSPECT]
+    on_etcd_v2 = [] if quick else [contenders.TORCH_ETCD_V2, contenders.TORCH_ETCD_LEGACY]
     sizes = _QUICK_SIZES if quick else _FULL_SIZES
     up_to = _QUICK_PEERS_UP_TO if quick else max(sizes)
-    torchs = [contenders.TORCH, contenders.TORCH_NO_INSPECT]
-    found = []
-    for store, ours in contenders.OURS.items():
-        # The quick run has torch beside one of the two only: each of its rounds takes a second.
-        peers = torchs if not quick or store == "c10d" else []
-        bound = [_BOUNDS[store]]
-        others = [contenders.TORCH_ETCD_V2] if store == "etcd" and not quick else []
-        found += [
-            Case(
-                f"formation/{store}",
-                sizes,
-                "s",
-                seconds(ours),
-                _measured([*peers, *others, *bound], seconds),
-                peers_up_to=up_to,
-            ),
-            Case(
-                f"formation-bytes/{store}",
-                _BYTES_SIZES,
-                "B",
-                transferred(ours),
-                _measured(peers[1:], transferred),
-                remark="TCP payload both ways, of all members together",
-                peers_up_to=up_to,
-            ),
-        ]
-    return found
+    return [
+        Case(
+            "formation",
+            sizes,
+            "s",
+            _measured(contenders.OURS, seconds),
+            _measured(_named([*torchs, *on_etcd_v2]), seconds),
+            {store: (bound.name, seconds(bound)) for store, bound in _BOUNDS.items()},
+            peers_up_to=up_to,
+        ),
+        Case(
+            "formation-bytes",
+            _QUICK_BYTES_SIZES if quick else _BYTES_SIZES,
+            "B",
+            _measured(contenders.OURS, transferred),
+            _measured(_named(torchs[1:]), transferred),
+            remark="TCP payload both ways, of all members together",
+            peers_up_to=up_to,
+        ),
+    ]
+
+
+def _named(those: list[Contender]) -> dict[str, Contender]:
+    return {contender.name: contender for contender in those}
 
 
 def _measured(
-    those: list[Contender], measure: Callable[[Contender], Measure]
+    those: Mapping[str, Contender], measure: Callable[[Contender], Measure]
 ) -> dict[str, Measure]:
-    return {contender.name: measure(contender) for contender in those}
+    return {name: measure(contender) for name, contender in those.items()}
 
 
 def seconds(contender: Contender) -> Measure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from benchmarks import simulation
-from benchmarks.comparison import Case
+from benchmarks.comparison import Case, alone
 
 _seeds = itertools.count()
 
@@ -14,7 +14,7 @@ def cases(*, quick: bool) -> list[Case]:
     """Return the cases of this module."""
     sizes = (256, 1024) if quick else (256, 1024, 4000, 16000)
     remark = "virtual seconds, on the model that benchmarks/simulation.py states"
-    return [Case("simulated-formation/etcd", sizes, "s", _form, remark=remark)]
+    return [Case("simulated-formation/etcd", sizes, "s", alone(_form), remark=remark)]
 
 
 def _form(n: int, _limit_s: float) -> float:

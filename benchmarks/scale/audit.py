@@ -42,9 +42,21 @@ class Call:
         return self.verb in {"patch", "update"} and self.what == "elasticjobs/status"
 
 
-def read(log: Path, since: float = 0.0, until: float = float("inf")) -> list[Call]:
+def flags(folder: Path) -> list[str]:
+    """Return the flags with which an API server writes the log of this folder, :func:`log`."""
+    policy = folder / "audit-policy.json"
+    policy.write_text(json.dumps(POLICY), encoding="utf-8")
+    return [f"--audit-policy-file={policy}", f"--audit-log-path={log(folder)}"]
+
+
+def log(folder: Path) -> Path:
+    """Return where the log of the calls is written."""
+    return folder / "audit.log"
+
+
+def read(path: Path, since: float = 0.0, until: float = float("inf")) -> list[Call]:
     """Return the calls that came within this time; a watch counts once, when it begins."""
-    with log.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8") as lines:
         calls = parse(lines)
     return [call for call in calls if since <= call.at < until]
 

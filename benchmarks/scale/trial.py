@@ -1,4 +1,4 @@
-"""The operator at scale: jobs come, their rounds form, nothing happens, and the operator restarts."""
+"""The operator at scale: jobs come, rounds form, nothing happens, and the operator restarts."""
 
 from __future__ import annotations
 

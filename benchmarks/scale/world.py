@@ -58,10 +58,8 @@ def running(folder: Path, pods: int) -> Iterator[World]:
     with ExitStack() as stack:
         try:
             programs = binaries.ensure(["kube-scheduler", "kwok"])
-            log, flags = _audited(folder)
-            plane = stack.enter_context(
-                controlplane.running(folder / "plane", server_flags=flags)
-            )
+            flags = audit.flags(folder)
+            plane = stack.enter_context(controlplane.running(folder / "plane", server_flags=flags))
         except LocalClusterError as error:
             raise NotMeasured(str(error)) from None
         server = ApiServer(plane)
@@ -71,13 +69,7 @@ def running(folder: Path, pods: int) -> Iterator[World]:
             stack.enter_context(services.running(service, plane.logs))
         _add_nodes(server, -(-pods // PODS_PER_NODE))
         kubeconfig = plane.kubeconfig_for(audit.USER, path=folder / "operator.kubeconfig")
-        yield World(server, kubeconfig, log, f"http://{servers.HOST}:{store.port}")
-
-
-def _audited(folder: Path) -> tuple[Path, list[str]]:
-    policy, log = folder / "audit-policy.json", folder / "audit.log"
-    policy.write_text(json.dumps(audit.POLICY), encoding="utf-8")
-    return log, [f"--audit-policy-file={policy}", f"--audit-log-path={log}"]
+        yield World(server, kubeconfig, audit.log(folder), f"http://{servers.HOST}:{store.port}")
 
 
 def _admit(server: ApiServer) -> None:

@@ -76,18 +76,19 @@ def settle(observed: Observed) -> tuple[api.Attempts, tuple[Ended, ...]]:
     return api.Attempts(created=tuple(created), ended=tuple(ended)), tuple(found)
 
 
-def with_created(book: api.Attempts, index: int, attempt: int) -> api.Attempts:
-    """Return the book with this pod entered."""
-    size = max(len(book.created), index + 1)
+def with_created(book: api.Attempts, *pods: tuple[int, int]) -> api.Attempts:
+    """Return the book with these pods entered, each given by its index and attempt."""
+    size = max([len(book.created), *(index + 1 for index, _ in pods)])
     created = [*book.created, *([0] * (size - len(book.created)))]
     ended = [*book.ended, *([0] * (size - len(book.ended)))]
-    created[index] = max(created[index], attempt + 1)
+    for index, attempt in pods:
+        created[index] = max(created[index], attempt + 1)
     return api.Attempts(created=tuple(created), ended=tuple(ended))
 
 
 def with_ended(book: api.Attempts, index: int, attempt: int) -> api.Attempts:
     """Return the book with this pod's end entered, so that it is never counted."""
-    book = with_created(book, index, attempt)
+    book = with_created(book, (index, attempt))
     ended = list(book.ended)
     ended[index] = max(ended[index], attempt + 1)
     return api.Attempts(created=book.created, ended=tuple(ended))

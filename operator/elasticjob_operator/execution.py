@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 PARALLEL_CREATES: Final = 32
 HEADLESS: Final = "None"
+TELL_AGAIN_S: Final = 1.0
+"""The status of a job is written at most so often, and what happens in between is told together."""
 
 
 @dataclass
@@ -41,6 +43,8 @@ class Memory:
     Attributes:
         uid: The job's.
         status: As it was last written.
+        told_at: When that was, on the monotonic clock.
+        untold: What was done since then.
         fresh: Pods that were just made, and when; the watch may not have told of them yet.
         provisioned: What was made besides the workers, and when.
         store_host: The address of the store's Service.
@@ -50,6 +54,8 @@ class Memory:
 
     uid: str
     status: api.ElasticJobStatus | None = None
+    told_at: float = -TELL_AGAIN_S
+    untold: report.Outcome = field(default_factory=report.Outcome)
     fresh: dict[str, tuple[WorkerPod, float]] = field(default_factory=dict)
     provisioned: tuple[actions.Manifest, ...] = ()
     provisioned_at: float = -RESYNC_S

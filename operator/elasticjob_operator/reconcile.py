@@ -29,7 +29,7 @@ from elasticjob_operator import (
     report,
     rounds,
 )
-from elasticjob_operator.execution import Effects, Executor, Memory
+from elasticjob_operator.execution import TELL_AGAIN_S, Effects, Executor, Memory
 from elasticjob_operator.node_facts import Node
 from elasticjob_operator.observed import Observed, StoreView
 from elasticjob_operator.pod_facts import StorePod, WorkerPod
@@ -116,17 +116,17 @@ class Reconciler:
             await link.first_contact(FIRST_CONTACT_S)
             decided, again = await self._plan_and_apply(key, body, memory)
             effects = effects.and_then(again)
-        await self._tell(decided, effects.outcome, memory)
-        if decided.at_rest:
+        untold_for_s = await self._tell(decided, effects.outcome.after(memory.untold), memory)
+        if decided.at_rest and untold_for_s is None:
             self._stores.unfollow(memory.uid)
         if effects.problem or effects.refusal:
             raise Retry(effects.problem or effects.refusal)
+        delays = [untold_for_s, decided.after_s]
         if effects.refused_pods and memory.refused:
             log.warning("%s: %s", key, effects.refused_pods)
             seen = dataclasses.replace(decided.facts.observed, refused=memory.refused)
-            again_s = refusals.again_s(seen)
-            return again_s if decided.after_s is None else min(again_s, decided.after_s)
-        return decided.after_s
+            delays.append(refusals.again_s(seen))
+        return min((delay_s for delay_s in delays if delay_s is not None), default=None)
 
     async def _plan_and_apply(
         self, key: Key, body: cluster.Manifest, memory: Memory
@@ -242,17 +242,29 @@ class Reconciler:
 
     # --- report ---
 
-    async def _tell(self, decided: plan.Plan, outcome: report.Outcome, memory: Memory) -> None:
+    async def _tell(
+        self, decided: plan.Plan, outcome: report.Outcome, memory: Memory
+    ) -> float | None:
+        """Write what is new; return how long it has to wait if it was written a moment ago.
+
+        Nothing is lost by waiting: a later look tells it from what is then seen. Deletions do not
+        wait, since the end of a pod that is not known to be wanted would count as a failure.
+        """
         job = decided.facts.observed.job
         status = report.status(decided, outcome)
         if status == job.status:
-            return
+            return None
+        wait_s = memory.told_at + TELL_AGAIN_S - monotonic()
+        memory.untold = outcome
+        if wait_s > 0 and not outcome.deleted:
+            return wait_s
         document = status.model_dump(by_alias=True, exclude_none=True)
         await self._cluster.write_status(job.metadata, document)
         news = events.events(decided, outcome, status)
-        memory.status = status
+        memory.status, memory.told_at, memory.untold = status, monotonic(), report.Outcome()
         for event in news:
             await self._post(job, event)
+        return None
 
     async def _post(self, job: api.ElasticJob, event: events.Event) -> None:
         where = f"{job.metadata.namespace}/{job.metadata.name}"

@@ -48,6 +48,11 @@ class Outcome:
     refusal: str = ""
     refused_pods: str = ""
 
+    def after(self, earlier: Outcome) -> Outcome:
+        """Return both together; what was refused earlier was tried again."""
+        created, deleted = earlier.created + self.created, earlier.deleted + self.deleted
+        return Outcome(created, deleted, self.refusal)
+
 
 def status(plan: Plan, outcome: Outcome) -> api.ElasticJobStatus:
     """Return the job's new status."""
@@ -56,7 +61,7 @@ def status(plan: Plan, outcome: Outcome) -> api.ElasticJobStatus:
     started_at = suspension.started_at(observed)
     return told.model_copy(
         update={
-            **_counts(plan, len(outcome.created)),
+            **_counts(plan, outcome),
             "observed_generation": observed.job.metadata.generation,
             "phase": phase(plan),
             "selector": labels.selector(observed.job.metadata.name, labels.WORKER),
@@ -73,9 +78,8 @@ def status(plan: Plan, outcome: Outcome) -> api.ElasticJobStatus:
 
 
 def _attempts(plan: Plan, outcome: Outcome) -> api.Attempts:
-    attempts = plan.facts.attempts
-    for made in outcome.created:
-        attempts = book.with_created(attempts, made.index, made.attempt)
+    made = ((pod.index, pod.attempt) for pod in outcome.created)
+    attempts = book.with_created(plan.facts.attempts, *made)
     pods = {pod.name: pod for pod in plan.facts.observed.pods}
     for deleted in outcome.deleted:
         pod = pods.get(deleted.name)
@@ -132,15 +136,16 @@ def _client_image(plan: Plan) -> str:
     return next((pod.client for pod in pods if pod.name in members and pod.client), "")
 
 
-def _counts(plan: Plan, created: int) -> dict[str, object]:
+def _counts(plan: Plan, outcome: Outcome) -> dict[str, object]:
     facts = plan.facts
     pods, told = facts.observed.pods, facts.rendezvous
     live = {pod.name for pod in pods if pod.alive}
+    made = {pod.name for pod in outcome.created} - {pod.name for pod in pods}
     missing = history.last_members(facts.observed.store, told) - live
     goes_on = told.state in GOES_ON and not plan.over and not plan.suspended
     ready = told.workers - len(missing) if goes_on else 0
     return {
-        "replicas": len(live) + created,
+        "replicas": len(live) + len(made),
         "ready": ready,
         "ready_of_wanted": f"{ready}/{facts.observed.spec.replicas}",
         "active": sum(pod.running for pod in pods),

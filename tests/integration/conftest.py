@@ -20,6 +20,7 @@ import builders
 import pytest
 from etcd_server import Etcd
 
+from benchmarks.scale import audit
 from localcluster import binaries, controlplane
 from rdzv_client import wire
 from rdzv_client.etcdv3 import Client, messages
@@ -44,7 +45,8 @@ def until(condition, what, limit_s=LIMIT_S):
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory):
     folder = tmp_path_factory.mktemp("plane")
-    with controlplane.running(folder / "plane", controllers=True) as plane:
+    flags = audit.flags(folder)
+    with controlplane.running(folder / "plane", controllers=True, server_flags=flags) as plane:
         serve_jobs(plane)
         yield plane
 
@@ -148,13 +150,16 @@ def kubectl(plane):
 
 
 class Operator:
-    """The operator's process."""
+    """The operator's process, under a name of its own."""
 
-    def __init__(self, kubectl, log):
-        self._log = log
+    def __init__(self, plane, kubectl, folder):
+        self._log = folder / "operator.log"
+        self._calls_log, self._began = audit.log(plane.folder.parent), time.time()
+        path = folder / "operator.kubeconfig"
+        kubeconfig = plane.kubeconfig_for(audit.USER, path=path, groups=["system:masters"])
         self._environment = {
             **os.environ,
-            "KUBECONFIG": str(kubectl.kubeconfig),
+            "KUBECONFIG": str(kubeconfig),
             "ELASTICJOB_OPERATOR_NAMESPACE": kubectl.namespace,
             "ELASTICJOB_OPERATOR_PROBE_PORT": "0",
         }
@@ -179,10 +184,14 @@ class Operator:
     def log(self):
         return self._log.read_text()
 
+    def calls(self):
+        """Return what it has asked of the API server, as the server itself tells it."""
+        return audit.read(self._calls_log, self._began)
+
 
 @pytest.fixture
-def operator(kubectl, tmp_path):
-    operator = Operator(kubectl, tmp_path / "operator.log")
+def operator(plane, kubectl, tmp_path):
+    operator = Operator(plane, kubectl, tmp_path)
     operator.start()
     yield operator
     operator.kill()

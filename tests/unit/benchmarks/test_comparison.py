@@ -5,7 +5,8 @@ import json
 import pytest
 
 from benchmarks import chart, table
-from benchmarks.comparison import Case, NotMeasured, compare, times_better
+from benchmarks.comparison import Case, NotMeasured, alone, compare, times_better
+from benchmarks.sample import Sample
 
 
 class Side:
@@ -25,7 +26,7 @@ class Side:
 
 def rows_of(ours, *peers, sizes=(2,), **fields):
     named = {f"peer {i}": peer for i, peer in enumerate(peers)}
-    return list(compare(Case("case/etcd", sizes, "s", ours, named, **fields), 10))
+    return list(compare(Case("case", sizes, "s", {"etcd": ours}, named, **fields), 10))
 
 
 def test_a_row_has_the_medians_and_how_many_times_better_ours_is():
@@ -83,6 +84,57 @@ def test_ours_and_the_peers_take_turns():
     assert order == ["ours", "a", "b"] * 3
 
 
+def test_ours_on_two_stores_are_compared_with_the_same_runs_of_the_peer():
+    ours = {"etcd": Side(1.0, 1.0, 1.0), "c10d": Side(2.0, 2.0, 2.0)}
+    case = Case("case", (2,), "s", ours, {"torch": Side(4.0, 4.0, 4.0)})
+    assert [(row.case, row.ratio) for row in compare(case, 10)] == [
+        ("case/etcd", 4.0),
+        ("case/c10d", 2.0),
+    ]
+
+
+def test_a_bound_is_shown_beside_ours_on_its_own_store_and_at_all_sizes():
+    ours = {"etcd": Side(*[1.0] * 6), "c10d": Side(*[1.0] * 6)}
+    bounds = {"c10d": ("bound", Side(*[0.5] * 6))}
+    case = Case("case", (2, 4), "s", ours, {"torch": Side(*[1.0] * 3)}, bounds, peers_up_to=2)
+    shown = [(row.case, row.n, row.peer) for row in compare(case, 10) if row.peer_name == "bound"]
+    assert shown == [("case/c10d", 2, 0.5), ("case/c10d", 4, 0.5)]
+
+
+def test_only_what_is_asked_for_is_measured():
+    case = Case("case", (2,), "s", {"etcd": Side(), "c10d": Side(1.0, 1.0, 1.0)})
+    (row,) = compare(case.only(lambda name: name == "case/c10d"), 10)
+    assert row.case == "case/c10d"
+
+
+def test_a_case_on_no_store_in_particular_has_its_bare_name():
+    (row,) = compare(Case("case", (2,), "s", alone(Side(1.0)), runs=1), 10)
+    assert (row.case, row.runs) == ("case", 1)
+
+
+def test_figures_that_come_together_are_measured_together():
+    taken = []
+
+    def measure(n, limit_s):
+        taken.append(n)
+        return {"bytes": 10.0 * n, "seconds": float(len(taken))}
+
+    sample = Sample(measure)
+    of_bytes, of_seconds = sample.of("bytes"), sample.of("seconds")
+    assert [of_bytes(2, 1), of_bytes(2, 1)] == [20.0, 20.0]
+    assert [of_seconds(2, 1), of_seconds(2, 1)] == [1.0, 2.0]
+    assert taken == [2, 2]
+
+
+def test_figures_that_could_not_be_taken_together_are_not_tried_one_by_one():
+    side = Side("no such server")
+    sample = Sample(side)
+    for name in ("bytes", "seconds"):
+        with pytest.raises(NotMeasured, match="no such server"):
+            sample.of(name)(2, 1)
+    assert side.sizes == [2]
+
+
 def test_each_peer_has_a_row():
     rows = rows_of(Side(1.0, 1.0, 1.0), Side(2.0, 2.0, 2.0), Side(3.0, 3.0, 3.0))
     assert [(row.peer_name, row.ratio) for row in rows] == [("peer 0", 2.0), ("peer 1", 3.0)]
@@ -109,7 +161,7 @@ def test_the_table_shows_medians_and_ranges():
 def formation(sizes, figure):
     ours = Side(*[figure(n) for n in sizes for _ in range(3)])
     peer = Side(*[2.0 * n**2 for n in sizes for _ in range(3)])
-    case = Case("formation/etcd", sizes, "s", ours, {"<torch>": peer})
+    case = Case("formation", sizes, "s", {"etcd": ours}, {"<torch>": peer})
     return list(compare(case, 10))
 
 
