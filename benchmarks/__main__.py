@@ -20,7 +20,15 @@ from typing import Final
 from benchmarks import chart, table
 from benchmarks.comparison import Case, Row, compare
 
-_MODULES: Final = ("formation", "changes", "idle", "store_ops", "simulated", "operator")
+_MODULES: Final = (
+    "formation",
+    "changes",
+    "idle",
+    "store_ops",
+    "simulated",
+    "operator",
+    "training",
+)
 _BUILD: Final = Path("build")
 _LIMIT_S: Final = {True: 30.0, False: 120.0}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.comparison import Measure, NotMeasured
 
@@ -12,10 +12,11 @@ class Sample:
     """Measures once for all figures, and gives out each of them once.
 
     Args:
-        measure: Gives the figures by name, for a size and within so many seconds.
+        measure: Gives the figures by name, of one run or of several, for a size and within so
+            many seconds.
     """
 
-    def __init__(self, measure: Callable[[int, float], Mapping[str, float]]) -> None:
+    def __init__(self, measure: Callable[[int, float], Sequence[Mapping[str, float]]]) -> None:
         self._measure = measure
         self._there: dict[tuple[int, str], deque[float]] = defaultdict(deque)
         self._failed: dict[int, NotMeasured] = {}
@@ -34,9 +35,10 @@ class Sample:
 
     def _take(self, n: int, limit_s: float) -> None:
         try:
-            figures = self._measure(n, limit_s)
+            runs = self._measure(n, limit_s)
         except NotMeasured as error:
             self._failed[n] = error
             raise
-        for name, figure in figures.items():
-            self._there[n, name].append(figure)
+        for figures in runs:
+            for name, figure in figures.items():
+                self._there[n, name].append(figure)

@@ -43,7 +43,7 @@ def _sample(contender: Contender, seconds: float) -> Sample:
     return Sample(functools.partial(watch, contender, seconds))
 
 
-def watch(contender: Contender, seconds: float, n: int, limit_s: float) -> dict[str, float]:
+def watch(contender: Contender, seconds: float, n: int, limit_s: float) -> list[dict[str, float]]:
     """Let ``n`` members that stand in a round do nothing for so long."""
     with contender.serve() as server, servers.counted(server) as (proxy, counter):
         run = Run(uuid.uuid4().hex, proxy.port, n, n)
@@ -58,11 +58,12 @@ def watch(contender: Contender, seconds: float, n: int, limit_s: float) -> dict[
             took_s = time.monotonic() - began
             after = counter.total, crowd.cpu_s() + server.cpu_s()
             out = crowd.collect(polling, 60)
-    return {
+    figures = {
         "bytes": (after[0] - before[0]) / took_s,
         "cpu": (after[1] - before[1]) / took_s,
         "out": float(sum(out)),
     }
+    return [figures]
 
 
 def ask(handler: Any, seconds: float) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from benchmarks.comparison import Case, alone
@@ -49,8 +49,8 @@ def cases(*, quick: bool) -> list[Case]:
 def _of(
     shape: str, sizes: tuple[int, ...], measured: Callable[[float], trial.Measured], steady_s: float
 ) -> list[Case]:
-    def measure(n: int, _limit_s: float) -> Mapping[str, float]:
-        return measured(steady_s)(n, _LIMIT_S)
+    def measure(n: int, _limit_s: float) -> list[trial.Figures]:
+        return [measured(steady_s)(n, _LIMIT_S)]
 
     sample = Sample(measure)
     return [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from elasticjob_operator import api, book, conditions, history, labels, policies
 from elasticjob_operator.observed import Observed
@@ -51,7 +51,7 @@ class Outcome:
     def after(self, earlier: Outcome) -> Outcome:
         """Return both together; what was refused earlier was tried again."""
         created, deleted = earlier.created + self.created, earlier.deleted + self.deleted
-        return Outcome(created, deleted, self.refusal)
+        return replace(self, created=created, deleted=deleted)
 
 
 def status(plan: Plan, outcome: Outcome) -> api.ElasticJobStatus:

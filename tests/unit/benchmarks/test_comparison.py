@@ -117,13 +117,18 @@ def test_figures_that_come_together_are_measured_together():
 
     def measure(n, limit_s):
         taken.append(n)
-        return {"bytes": 10.0 * n, "seconds": float(len(taken))}
+        return [{"bytes": 10.0 * n, "seconds": float(len(taken))}]
 
     sample = Sample(measure)
     of_bytes, of_seconds = sample.of("bytes"), sample.of("seconds")
     assert [of_bytes(2, 1), of_bytes(2, 1)] == [20.0, 20.0]
     assert [of_seconds(2, 1), of_seconds(2, 1)] == [1.0, 2.0]
     assert taken == [2, 2]
+
+
+def test_one_measurement_may_give_the_figures_of_several_runs():
+    of_bytes = Sample(lambda n, limit_s: [{"bytes": 1.0}, {"bytes": 2.0}]).of("bytes")
+    assert [of_bytes(2, 1), of_bytes(2, 1)] == [1.0, 2.0]
 
 
 def test_figures_that_could_not_be_taken_together_are_not_tried_one_by_one():
