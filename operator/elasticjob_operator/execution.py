@@ -45,6 +45,7 @@ class Memory:
         status: As it was last written.
         told_at: When that was, on the monotonic clock.
         untold: What was done since then.
+        ended: Pods whose end was seen since then, by name: they may be deleted before it is told.
         fresh: Pods that were just made, and when; the watch may not have told of them yet.
         provisioned: What was made besides the workers, and when.
         store_host: The address of the store's Service.
@@ -56,6 +57,7 @@ class Memory:
     status: api.ElasticJobStatus | None = None
     told_at: float = -TELL_AGAIN_S
     untold: report.Outcome = field(default_factory=report.Outcome)
+    ended: dict[str, WorkerPod] = field(default_factory=dict)
     fresh: dict[str, tuple[WorkerPod, float]] = field(default_factory=dict)
     provisioned: tuple[actions.Manifest, ...] = ()
     provisioned_at: float = -RESYNC_S

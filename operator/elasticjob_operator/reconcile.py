@@ -225,7 +225,12 @@ class Reconciler:
     async def _with_unseen(
         self, job: api.ElasticJob, pods: list[WorkerPod], memory: Memory
     ) -> list[WorkerPod]:
-        """Add the pods that were just made, or that only the API server knows of yet."""
+        """Add the pods that the watch does not tell of, or not yet.
+
+        They were just made, or only the API server knows of them, or they are gone already and how
+        they ended is not told yet.
+        """
+        pods = list((memory.ended | {pod.name: pod for pod in pods}).values())
         seen = {pod.name for pod in pods}
         too_old = monotonic() - WATCH_LAG_S
         memory.fresh = {
@@ -247,8 +252,9 @@ class Reconciler:
     ) -> float | None:
         """Write what is new; return how long it has to wait if it was written a moment ago.
 
-        Nothing is lost by waiting: a later look tells it from what is then seen. Deletions do not
-        wait, since the end of a pod that is not known to be wanted would count as a failure.
+        Nothing is lost by waiting: a later look tells it from what is then seen and from what the
+        memory keeps. Deletions do not wait: the end of a pod that is not known to be wanted would
+        count as a failure.
         """
         job = decided.facts.observed.job
         status = report.status(decided, outcome)
@@ -256,12 +262,14 @@ class Reconciler:
             return None
         wait_s = memory.told_at + TELL_AGAIN_S - monotonic()
         memory.untold = outcome
+        memory.ended = {entry.name: entry.pod for entry in decided.facts.ended if entry.pod}
         if wait_s > 0 and not outcome.deleted:
             return wait_s
         document = status.model_dump(by_alias=True, exclude_none=True)
         await self._cluster.write_status(job.metadata, document)
         news = events.events(decided, outcome, status)
-        memory.status, memory.told_at, memory.untold = status, monotonic(), report.Outcome()
+        memory.status, memory.told_at = status, monotonic()
+        memory.untold, memory.ended = report.Outcome(), {}
         for event in news:
             await self._post(job, event)
         return None
