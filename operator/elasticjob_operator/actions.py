@@ -65,6 +65,16 @@ class CreatePod:
 
 
 @dataclass(frozen=True)
+class LabelPod:
+    """Write a label onto exactly this pod."""
+
+    name: str
+    uid: str
+    key: str
+    value: str
+
+
+@dataclass(frozen=True)
 class DeletePod:
     """Delete exactly this pod, giving it its own grace period, or ``at_once`` none."""
 
@@ -110,6 +120,7 @@ Action = (
     | MarkGone
     | ConfirmGone
     | CreatePod
+    | LabelPod
     | DeletePod
     | DeleteJob
     | RemoveStore

@@ -155,6 +155,19 @@ class ElasticJobSpec(Model):
     its own workers reach a worker. Policies of yours add to that. None: there are none."""
     run_policy: RunPolicy = RunPolicy()
     """What happens around the run."""
+    topology_key: (
+        Annotated[
+            str,
+            Field(
+                max_length=317,
+                pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$",
+            ),
+        ]
+        | None
+    ) = None
+    """A label of nodes, such as `topology.kubernetes.io/zone` or `kubernetes.io/hostname`. Workers
+    on nodes that have the same value get adjacent ranks, and when the job is scaled in, whole such
+    groups go first. It places no pods: the template's affinity and spread constraints do."""
     gang_scheduling: GangScheduling | None = None
     """Have a scheduler place minReplicas workers together or none. When left out, each pod is
     scheduled for itself, and a job may wait with fewer than minReplicas pods on nodes."""

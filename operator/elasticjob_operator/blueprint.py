@@ -19,8 +19,11 @@ def digest(spec: api.ElasticJobSpec) -> str:
         spec.training_container,
         spec.client_injection,
     )
+    # What is left out adds nothing: pods that an older operator made stay up to date.
     if spec.gang_scheduling:
         made_from = (*made_from, spec.gang_scheduling.scheduler)
+    if spec.topology_key:
+        made_from = (*made_from, spec.topology_key)
     text = json.dumps(made_from, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARS]
 

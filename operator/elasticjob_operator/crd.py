@@ -314,6 +314,7 @@ SPEC_RULES: list[Schema] = [
     _fixed_unless_suspended("clientInjection"),
     _fixed_unless_suspended("trainingContainer", optional=True),
     _fixed_unless_suspended("gangScheduling", optional=True),
+    _fixed_unless_suspended("topologyKey", optional=True),
 ]
 
 FIELD_RULES: dict[str, list[Schema]] = {

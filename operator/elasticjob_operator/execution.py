@@ -131,6 +131,8 @@ class Executor:
                 self._follow(key, job, memory)
             case actions.FollowStore():
                 self._follow(key, job, memory)
+            case actions.LabelPod(name, uid, label, value):
+                await self._cluster.label_pod(namespace, name, uid, {label: value})
             case actions.DeletePod(name, uid, reason, at_once):
                 await self._cluster.delete("v1", "Pod", namespace, name, uid, at_once=at_once)
                 effects.deleted.append(report.Deleted(name, reason))

@@ -14,6 +14,11 @@ JOB_UID: Final = "rdzv.dev/job-uid"
 BLUEPRINT: Final = "rdzv.dev/blueprint"
 """On a worker's pod: a digest of what it was made from."""
 
+TOPOLOGY_KEY: Final = "rdzv.dev/topology-key"
+"""On a worker's pod: the label by which it says where it runs."""
+HOSTNAME: Final = "kubernetes.io/hostname"
+"""The label for which a pod need not be told: it knows its node's name."""
+
 WORKER: Final = "worker"
 STORE: Final = "store"
 

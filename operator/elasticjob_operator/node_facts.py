@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ class Node:
         out_of_service: Whether an administrator said that nothing on it runs.
         unready_since: Since when it has not been ready; None while it is.
         words: Why not, in the words of its condition.
+        labels: Its labels.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Node:
     out_of_service: bool = False
     unready_since: datetime | None = None
     words: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def ready(self) -> bool:
@@ -51,4 +53,5 @@ def node(body: Mapping[str, Any]) -> Node:
         out_of_service=any(taint.get("key") == OUT_OF_SERVICE for taint in taints),
         unready_since=None if is_ready else instant(ready.get("lastTransitionTime")) or EPOCH,
         words="" if is_ready else ready.get("message") or ready.get("reason") or "",
+        labels=dict(body["metadata"].get("labels") or {}),
     )

@@ -15,7 +15,7 @@ from elasticjob_operator import (
     stock,
 )
 from elasticjob_operator.observed import Observed
-from elasticjob_operator.policies import Facts, node_loss, over, quorum, scale
+from elasticjob_operator.policies import Facts, node_loss, over, quorum, scale, topology
 from elasticjob_operator.provisioning import etcd
 from elasticjob_operator.settings import Settings
 from rdzv_client import wire
@@ -57,6 +57,8 @@ def plan(observed: Observed, settings: Settings) -> Plan:
         return Plan(facts, None, closing.park(observed))
     scaled = scale.scale(facts)
     steps: list[actions.Action] = [
+        # First of all: the container reads it when it starts.
+        *_label(observed),
         *_store(observed, settings),
         *_tell_store(facts, scaled),
         *_drain(scaled),
@@ -81,6 +83,11 @@ def _store(observed: Observed, settings: Settings) -> Iterator[actions.Action]:
     joining = quorum.is_joined(observed)
     yield actions.Provision(provisioning.manifests(observed.job, settings, joining=joining))
     yield from quorum.repairs(observed)
+
+
+def _label(observed: Observed) -> Iterator[actions.Action]:
+    for pod, place in topology.unlabelled(observed):
+        yield actions.LabelPod(pod.name, pod.uid, pod.topology_key, place)
 
 
 def _look_again_s(observed: Observed, scaled: scale.Scale) -> float:

@@ -99,6 +99,8 @@ class WorkerPod:
         lost: What became of its node, if the pod is lost with it; else empty.
         blueprint: The digest of what it was made from.
         client: The image of the rendezvous client that was brought into it.
+        topology_key: The label by which it says where it runs, if it is to say so.
+        topology: What it says.
     """
 
     name: str
@@ -123,6 +125,8 @@ class WorkerPod:
     lost: str = ""
     blueprint: str = ""
     client: str = ""
+    topology_key: str = ""
+    topology: str = ""
 
     @property
     def ended(self) -> bool:
@@ -235,6 +239,8 @@ def worker_pod(body: Mapping[str, Any]) -> WorkerPod:
         conditions=tuple(_conditions(status)),
         blueprint=notes.get(labels.BLUEPRINT, ""),
         client=_client(body.get("spec") or {}),
+        topology_key=notes.get(labels.TOPOLOGY_KEY, ""),
+        topology=_topology(body, notes.get(labels.TOPOLOGY_KEY, "")),
     )
 
 
@@ -277,6 +283,12 @@ def owner_uid(metadata: Mapping[str, Any]) -> str:
     """Return the UID of the object's controller, empty if it has none."""
     owners = metadata.get("ownerReferences") or ()
     return next((owner["uid"] for owner in owners if owner.get("controller")), "")
+
+
+def _topology(body: Mapping[str, Any], key: str) -> str:
+    if key == labels.HOSTNAME:
+        return (body.get("spec") or {}).get("nodeName") or ""
+    return str((body["metadata"].get("labels") or {}).get(key, ""))
 
 
 def _client(spec: Mapping[str, Any]) -> str:

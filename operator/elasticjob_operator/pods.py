@@ -58,6 +58,7 @@ def worker(job: api.ElasticJob, index: int, attempt: int, settings: Settings) ->
                 **(metadata.get("annotations") or {}),
                 labels.TRAINING_CONTAINER: training["name"],
                 labels.BLUEPRINT: blueprint.digest(job.spec),
+                **({labels.TOPOLOGY_KEY: job.spec.topology_key} if job.spec.topology_key else {}),
             },
             "ownerReferences": [owner(job)],
         },
@@ -75,7 +76,7 @@ def environment(
 ) -> list[Manifest]:
     """Return the training container's environment: the template's own, then ours."""
     own = list(training.get("env") or ())
-    ours = [*_torchrun(job, index, spec), *_identity(index), _termination_log(training)]
+    ours = [*_torchrun(job, index, spec), *_identity(job, index), _termination_log(training)]
     if job.spec.client_injection == "Auto":
         ours += _python_path(own)
     set_by_us = {entry["name"] for entry in ours}
@@ -110,13 +111,22 @@ def _torchrun(job: api.ElasticJob, index: int, spec: Manifest) -> list[Manifest]
     ]
 
 
-def _identity(index: int) -> list[Manifest]:
+def _identity(job: api.ElasticJob, index: int) -> list[Manifest]:
     return [
+        *_topology(job.spec.topology_key),
         {"name": "RDZV_POD_NAME", **_field("metadata.name")},
         {"name": "RDZV_POD_UID", **_field("metadata.uid")},
         {"name": "RDZV_NODE_NAME", **_field("spec.nodeName")},
         {"name": "RDZV_SLOT", "value": str(index)},
     ]
+
+
+def _topology(key: str | None) -> list[Manifest]:
+    """Have the worker say where it runs: see :mod:`elasticjob_operator.policies.topology`."""
+    if key is None:
+        return []
+    path = "spec.nodeName" if key == labels.HOSTNAME else f"metadata.labels['{key}']"
+    return [{"name": "RDZV_TOPOLOGY", **_field(path)}]
 
 
 def _termination_log(training: Manifest) -> Manifest:

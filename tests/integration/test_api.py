@@ -59,6 +59,7 @@ def exit_codes(**on):
             {"gangScheduling": {"scheduler": "Kubernetes", "queue": "gold"}},
             "spec.gangScheduling: Invalid value: only Volcano has a queue, not Kubernetes",
         ),
+        ({"topologyKey": "no label"}, 'spec.topologyKey: Invalid value: "no label": '),
         (
             {"gangScheduling": {"scheduler": "Slurm"}},
             (

@@ -93,3 +93,33 @@ def test_pods_that_a_gate_holds_back_are_waited_for_and_run_when_it_opens(job, k
     kubectl("patch", "pod", "digits-0-0", "--type=json", f"--patch={patch}")
     digits.until(lambda: list(placed(kubectl)) == ["digits-0-0"], "the admitted pod to be placed")
     digits.until(lambda: digits.settings().expected_nodes == 1, "one to be expected")
+
+
+RACK = "example.com/rack"
+
+
+def test_workers_are_told_of_their_nodes_label(job, kubectl, nodes):
+    racks = {nodes.add(slots=1, **{RACK: rack}): rack for rack in ("r1", "r2")}
+    digits = job(template=template(), topologyKey=RACK)
+
+    def told():
+        pods = kubectl.get("pods")
+        return {p["spec"].get("nodeName"): p["metadata"]["labels"].get(RACK) for p in pods}
+
+    digits.until(lambda: told() == racks, "each pod to say in which rack it runs")
+    assert digits.pods() == PODS[:2]
+
+
+def test_kubernetes_itself_tells_of_the_zone_when_it_places_a_pod(job, kubectl, nodes):
+    zone = "topology.kubernetes.io/zone"
+    node = nodes.add(slots=2, **{zone: "z1"})
+    job(template=template(), topologyKey=zone).until(
+        lambda: placed(kubectl) == dict.fromkeys(PODS[:2], node), "both to be placed"
+    )
+    assert {pod["metadata"]["labels"].get(zone) for pod in kubectl.get("pods")} == {"z1"}
+    (variable,) = (
+        entry
+        for entry in kubectl.get("pod", PODS[0])["spec"]["containers"][0]["env"]
+        if entry["name"] == "RDZV_TOPOLOGY"
+    )
+    assert variable["valueFrom"]["fieldRef"]["fieldPath"] == f"metadata.labels['{zone}']"

@@ -39,7 +39,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   verbs: [patch]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, create, delete]
+  # Patch: spec.topologyKey, by which a pod is told of a label of its node.
+  verbs: [get, list, watch, create, delete{{ if not .Values.operator.watchNamespace }}, patch{{ end }}]
 # The line that says why training failed is quoted in the status.
 - apiGroups: [""]
   resources: [pods/log]

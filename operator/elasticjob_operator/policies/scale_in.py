@@ -2,7 +2,8 @@
 
 Whoever does not train yet goes first: pods without a node, then pods that start, then spares. Of
 the members of the round, those on the node with the most of the job's workers go first, so that
-the rest stays spread, the newest before the older; rank 0 goes last.
+the rest stays spread, the newest before the older; rank 0 goes last. In a job with a topologyKey
+the rest stays close together instead: whole groups go.
 
 A pod whose training runs is drained: it is asked, through the store, to leave. The others form a
 round without it, once for all that are asked, and it ends with success. Then its pod is deleted,
@@ -19,8 +20,10 @@ from typing import Any, Final
 from elasticjob_operator import history
 from elasticjob_operator.observed import Observed
 from elasticjob_operator.pod_facts import WorkerPod
-from elasticjob_operator.policies import Facts
+from elasticjob_operator.policies import Facts, topology
 
+MEMBER: Final = 1
+"""The stage of a member of the round; all who are needed less stand higher."""
 GRACE_S: Final = 30
 LEAVE_S: Final = 30
 """How long torchrun may take to stop its workers before it leaves; it is torchrun's own limit."""
@@ -37,7 +40,12 @@ def choose(facts: Facts, pods: Iterable[WorkerPod], count: int) -> list[WorkerPo
         nth = on_node[pod.node] if pod.running else 0
         on_node[pod.node] += pod.running
         order[pod.name] = (_stage(pod, members, rank0), nth, pod.created_at, pod.index)
-    return sorted(oldest_first, key=lambda pod: order[pod.name], reverse=True)[:count]
+    first_to_go = sorted(oldest_first, key=lambda pod: order[pod.name], reverse=True)
+    if facts.observed.spec.topology_key is None:
+        return first_to_go[:count]
+    idle = [pod for pod in first_to_go if _stage(pod, members, rank0) > MEMBER]
+    busy = [pod for pod in first_to_go if pod not in idle]
+    return [*idle[:count], *topology.leavers(busy, max(0, count - len(idle)), rank0)]
 
 
 def _stage(pod: WorkerPod, members: Collection[str], rank0: str) -> int:
@@ -45,7 +53,7 @@ def _stage(pod: WorkerPod, members: Collection[str], rank0: str) -> int:
         return 4 if pod.unschedulable or pod.trouble else 3
     if pod.name not in members:
         return 2
-    return 0 if pod.name == rank0 else 1
+    return 0 if pod.name == rank0 else MEMBER
 
 
 def leaves_s(pod: WorkerPod, observed: Observed) -> float:
