@@ -32,7 +32,10 @@ CLUSTER = "e2e"
 NODES = 2
 TEST_LIMIT_S = 420
 ROUND_LIMIT_S = 120
-OURS = "pods,services,statefulsets,serviceaccounts,secrets,configmaps,roles,rolebindings"
+OURS = (
+    "pods,services,statefulsets,serviceaccounts,secrets,configmaps,roles,rolebindings,"
+    "poddisruptionbudgets,networkpolicies,persistentvolumeclaims"
+)
 FAILED = pytest.StashKey[bool]()
 
 
@@ -153,6 +156,19 @@ def turn(installed, common, request):
 @pytest.fixture
 def alone(turn):
     """For a test that does to the cluster what others would feel."""
+
+
+@pytest.fixture
+def node(operator, machines):
+    """The name of the node without the operator; it may be ended, and is started again."""
+    tools = operator.tools
+    where = "--output=jsonpath={.items[0].spec.nodeName}"
+    pods = ("kubectl", "get", "pods", f"--namespace={release.NAMESPACE}", where)
+    nodes = tools.ask("kubectl", "get", "nodes", "--output=name").split()
+    names = [name.removeprefix("node/") for name in nodes]
+    other = next(name for name in names if name != tools.ask(*pods))
+    yield other
+    local_cluster.start_node(machines, other)
 
 
 # --- a namespace and the jobs in it --------------------------------------------------------------

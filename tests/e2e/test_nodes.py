@@ -1,24 +1,9 @@
 """A node that really dies: its machine ends at once, and nobody tells Kubernetes."""
 
-import pytest
-
-from examples.demo import release, story
+from examples.demo import story
 from localcluster import cluster as local_cluster
 
 NODE_LIMIT_S = 240
-
-
-@pytest.fixture
-def node(operator, machines):
-    """The name of the node without the operator; it may be ended, and is started again."""
-    tools = operator.tools
-    where = "--output=jsonpath={.items[0].spec.nodeName}"
-    pods = ("kubectl", "get", "pods", f"--namespace={release.NAMESPACE}", where)
-    nodes = tools.ask("kubectl", "get", "nodes", "--output=name").split()
-    names = [name.removeprefix("node/") for name in nodes]
-    other = next(name for name in names if name != tools.ask(*pods))
-    yield other
-    local_cluster.start_node(machines, other)
 
 
 def members_on(known, node):

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import uuid
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -135,15 +136,22 @@ class Kubectl:
         self("patch", kind, name, "--subresource=status", "--type=merge", f"--patch={patch}")
 
 
-@pytest.fixture
-def kubectl(plane):
-    """kubectl in a namespace of the test's own."""
+@contextmanager
+def a_namespace(plane):
+    """kubectl in a namespace of its own, which goes with the test."""
     namespace = f"test-{uuid.uuid4().hex[:8]}"
     Kubectl(plane.kubeconfig)("create", "namespace", namespace)
     kubectl = Kubectl(plane.kubeconfig, namespace)
     until(lambda: kubectl.get("serviceaccount", "default"), "the namespace's own account")
     yield kubectl
     Kubectl(plane.kubeconfig)("delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.fixture
+def kubectl(plane):
+    """kubectl in a namespace of the test's own."""
+    with a_namespace(plane) as kubectl:
+        yield kubectl
 
 
 # --- the operator ------------------------------------------------------------------------------
@@ -189,14 +197,21 @@ class Operator:
         return audit.read(self._calls_log, self._began)
 
 
-@pytest.fixture
-def operator(plane, kubectl, tmp_path):
-    operator = Operator(plane, kubectl, tmp_path)
+@contextmanager
+def operating(plane, kubectl, folder):
+    """The operator of kubectl's namespace."""
+    operator = Operator(plane, kubectl, folder)
     operator.start()
     yield operator
     operator.kill()
     print(operator.log)
     assert "the operator has a fault here" not in operator.log
+
+
+@pytest.fixture
+def operator(plane, kubectl, tmp_path):
+    with operating(plane, kubectl, tmp_path) as operator:
+        yield operator
 
 
 # --- the kubelet's and the workers' part ---------------------------------------------------------
@@ -358,14 +373,31 @@ class Job:
         return not self._client.get_prefix(self.keys.prefix).kvs
 
 
+def jobs(kubectl, client, url):
+    """Return what creates jobs whose workers meet in the etcd there."""
+
+    def create(name="digits", **spec):
+        rendezvous = {"etcd": {"endpoints": [url]}}
+        manifest = builders.manifest(name, **{"rendezvous": rendezvous, **spec})
+        return Job(kubectl, client, manifest)
+
+    return create
+
+
 @pytest.fixture
 def job(kubectl, etcd_url):
     """Creates jobs whose workers meet in the test's etcd."""
     with Client([etcd_url]) as client:
+        yield jobs(kubectl, client, etcd_url)
 
-        def create(name="digits", **spec):
-            rendezvous = {"etcd": {"endpoints": [etcd_url]}}
-            manifest = builders.manifest(name, **{"rendezvous": rendezvous, **spec})
-            return Job(kubectl, client, manifest)
 
-        yield create
+@pytest.fixture
+def job_elsewhere(plane, etcd_url, tmp_path):
+    """Creates jobs in another namespace, with an operator of its own, in the same etcd."""
+    (folder := tmp_path / "elsewhere").mkdir()
+    with (
+        a_namespace(plane) as kubectl,
+        operating(plane, kubectl, folder),
+        Client([etcd_url]) as client,
+    ):
+        yield jobs(kubectl, client, etcd_url)

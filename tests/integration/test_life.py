@@ -211,6 +211,23 @@ def test_a_new_job_under_an_old_name_is_a_new_run(job, kubectl):
     assert second.status.get("rendezvous", {}).get("round", 0) == 0
 
 
+def test_jobs_of_one_name_never_meet_in_an_etcd_that_they_share(job, job_elsewhere):
+    here, there = job().start(), job_elsewhere().start()
+    assert here.keys.run_id != there.keys.run_id
+    here.remove("digits-1-0")
+    here.until(lambda: len(here.gone()) == 1, "the lost worker to be out")
+    here.until_pods("digits-0-0", "digits-1-1")
+    here.run("digits-1-1")
+    here.join("digits-1-1")
+    here.form(2, "digits-0-0", "digits-1-1")
+    here.until(lambda: here.status["rendezvous"]["round"] == 2, "round 2")
+    here.kubectl("delete", "ej", "digits")
+    here.until(here.is_emptied, "what the job left to be gone")
+    assert (there.gone(), there.members()) == ([], ["digits-0-0", "digits-1-0"])
+    assert there.status["rendezvous"]["round"] == 1
+    assert there.settings().expected_nodes == 2
+
+
 def test_members_of_a_pod_that_nobody_knows_are_taken_out(job):
     digits = job().start()
     stranger = builders.a_member(builders.a_pod(7))
