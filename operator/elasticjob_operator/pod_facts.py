@@ -194,6 +194,7 @@ class StorePod:
 
     Attributes:
         started: Whether its container has ever run: its disk may then have something on it.
+        ended: Whether its container has ended, and does not run again yet.
         refusal: Why the other members do not let it in, in the words with which it ended.
     """
 
@@ -204,6 +205,7 @@ class StorePod:
     ready: bool = False
     deleting: bool = False
     started: bool = False
+    ended: bool = False
     refusal: str = ""
     trouble: Trouble | None = None
     unschedulable: str = ""
@@ -256,6 +258,7 @@ def store_pod(body: Mapping[str, Any]) -> StorePod:
         ready=ready.get("status") == "True",
         deleting="deletionTimestamp" in metadata,
         started=any(_started(entry) for entry in _containers(status)),
+        ended=any(_ended(entry) for entry in _containers(status)),
         refusal=next(filter(None, map(_refusal, _containers(status))), ""),
         trouble=_trouble(status),
         unschedulable=_unschedulable(status),
@@ -267,15 +270,15 @@ def _started(entry: Mapping[str, Any]) -> bool:
     return bool(entry.get("restartCount")) or not {"running", "terminated"}.isdisjoint(state)
 
 
+def _ended(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return how the container ended, if it does not run again yet."""
+    state, last = entry.get("state") or {}, entry.get("lastState") or {}
+    return state.get("terminated") or ("waiting" in state and last.get("terminated")) or {}
+
+
 def _refusal(entry: Mapping[str, Any]) -> str:
     """Return etcd's reason to end, if it is that the others know it no more, or otherwise."""
-    state, last = entry.get("state") or {}, entry.get("lastState") or {}
-    ended = state.get("terminated") or ("waiting" in state and last.get("terminated"))
-    if not ended:
-        return ""
-    if ended.get("exitCode") == 0:  # it ends by itself only when it was removed
-        return "it was removed from the cluster"
-    said = ended.get("message") or ""
+    said = _ended(entry).get("message") or ""
     return next((words for words in REFUSALS if words in said), "")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from elasticjob_operator import actions
+from elasticjob_operator import actions, store_members
 from elasticjob_operator.observed import Observed
 from elasticjob_operator.pod_facts import StorePod
 from elasticjob_operator.provisioning import addresses, names
@@ -59,7 +59,14 @@ def words(name: str, pod: StorePod | None) -> str:
 def _refused(observed: Observed) -> list[StorePod]:
     if len(names.members(observed.job)) == 1:
         return []
-    return [pod for pod in observed.store_pods if pod.refusal and not pod.deleting]
+    pods = [pod for pod in observed.store_pods if not pod.deleting]
+    return [pod for pod in pods if pod.refusal or (pod.ended and _is_removed(observed, pod))]
+
+
+def _is_removed(observed: Observed, pod: StorePod) -> bool:
+    """Return whether the place of a pod that came before is given to another already."""
+    place = store_members.at(addresses.peer_url(observed.job, pod.name), observed.store_members)
+    return bool(observed.store_members) and (place is None or not place.started)
 
 
 def _disks(observed: Observed) -> int:

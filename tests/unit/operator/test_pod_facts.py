@@ -160,11 +160,11 @@ ETCD_FATAL = (
             {},
             "has already been bootstrapped",
         ),
-        ({"terminated": {"exitCode": 0}}, {}, "it was removed from the cluster"),
+        ({"terminated": {"exitCode": 0}}, {}, ""),
         ({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}, {}, ""),
         ({"waiting": {"reason": "ContainerCreating"}}, {}, ""),
     ],
-    ids=["tries again", "waits after it", "refused", "removed", "killed", "new"],
+    ids=["tries again", "waits after it", "refused", "stopped", "killed", "new"],
 )
 def test_a_store_pod_tells_by_its_last_words_that_the_others_refuse_it(state, last, refusal):
     entry = {"name": "etcd", "restartCount": 1, "state": state, "lastState": last}
@@ -183,3 +183,18 @@ def test_a_store_pod_tells_by_its_last_words_that_the_others_refuse_it(state, la
 def test_a_store_pod_may_have_data_once_it_has_run(entry, started):
     pod = {"metadata": {"name": "s"}, "status": {"containerStatuses": [{"name": "etcd", **entry}]}}
     assert pod_facts.store_pod(pod).started is started
+
+
+@pytest.mark.parametrize(
+    ("state", "ended"),
+    [
+        ({"running": {}}, False),
+        ({"terminated": {"exitCode": 0}}, True),
+        ({"waiting": {"reason": "CrashLoopBackOff"}}, True),
+    ],
+    ids=["runs", "ended", "waits after it"],
+)
+def test_a_store_pod_whose_etcd_ended_says_so_until_it_runs_again(state, ended):
+    entry = {"name": "etcd", "state": state, "lastState": {"terminated": {"exitCode": 0}}}
+    pod = {"metadata": {"name": "s"}, "status": {"containerStatuses": [entry]}}
+    assert pod_facts.store_pod(pod).ended is ended

@@ -21,12 +21,6 @@ def store(*members, rendezvous=THREE):
     return seen(a_job(rendezvous=rendezvous)).pods(*map(builders.a_pod, range(2))).store_pods(*pods)
 
 
-def expecting(snapshot):
-    """Have a new member been added that has not come yet."""
-    member = StoreMember(7, (PEER_URL,), started=False)
-    return builders.Seen(builders.replace(snapshot.observed, store_members=(member,)))
-
-
 def initial_state(snapshot):
     """What a new pod of the store would be started with."""
     (step,) = (s for s in planned(snapshot).actions if isinstance(s, actions.Provision))
@@ -57,8 +51,26 @@ def test_one_that_lost_its_disk_is_let_in_as_another_before_its_pod_is_made_anew
     )
 
 
+ENDED = {"ready": False, "ended": True}
+
+
+def place(pod, *, started):
+    """A store in which this pod ended without a word, and what its place is by then."""
+    member = StoreMember(7, (PEER_URL,), started=started)
+    now = store({}, pod, {})
+    return builders.Seen(builders.replace(now.observed, store_members=(member,)))
+
+
+def test_one_whose_place_is_given_to_another_is_made_anew():
+    assert kinds(place(ENDED, started=False)) == ["Provision", "ReadmitMember", "DeletePod"]
+    assert kinds(place(ENDED, started=True)) == ["Provision"]
+    assert kinds(place({"ready": False}, started=False)) == ["Provision"]
+    nobody_knows = store({}, ENDED, {})
+    assert kinds(nobody_knows) == ["Provision"]
+
+
 def test_until_it_has_come_it_is_expected():
-    assert initial_state(expecting(store({}, STARTING, {}))) == "existing"
+    assert initial_state(place(STARTING, started=False)) == "existing"
     assert initial_state(store({}, {}, {})) == "new"
 
 
