@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import sys
@@ -16,6 +17,7 @@ from kopf._core.engines.peering import Identity
 
 from elasticjob_operator import api, cluster, crd, handlers, logs, settings
 from elasticjob_operator.execution import Executor
+from elasticjob_operator.leadership import Leadership, LeadershipLost
 from elasticjob_operator.reconcile import Reconciler
 from elasticjob_operator.rounds import Rounds
 from elasticjob_operator.workqueue import WorkQueue
@@ -41,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     logs.configure(chosen.log_format)
     try:
         asyncio.run(_run(chosen))
-    except cluster.Unavailable as error:
+    except (cluster.Unavailable, LeadershipLost) as error:
         log.error("%s", error)  # noqa: TRY400 - the sentence says it all
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -105,11 +107,14 @@ async def _until_served(the_cluster: cluster.Cluster, namespace: str) -> None:
 
 async def _serve(the_cluster: cluster.Cluster, stores: Rounds, chosen: settings.Settings) -> None:
     queue, indices, stop = WorkQueue(), handlers.Indices(), asyncio.Event()
+    leadership = _leadership(the_cluster, chosen)
     sees_nodes = await the_cluster.may_see_nodes()
     registry = handlers.register(queue, stores, indices, sees_nodes=sees_nodes)
-    executor = Executor(the_cluster, stores, queue.add)
-    reconciler = Reconciler(the_cluster, stores, indices, executor, chosen)
-    work = asyncio.create_task(queue.run(reconciler.reconcile, chosen.workers))
+    fenced = the_cluster.fenced(leadership.holds) if leadership else the_cluster
+    executor = Executor(fenced, stores, queue.add)
+    reconciler = Reconciler(fenced, stores, indices, executor, chosen)
+    running = functools.partial(queue.run, reconciler.reconcile, chosen.workers)
+    work = asyncio.create_task(leadership.lead(running) if leadership else running())
     # An operator that watches but does not work would look healthy.
     work.add_done_callback(lambda _: stop.set())
     where = f"namespace {chosen.namespace}" if chosen.namespace else "all namespaces"
@@ -133,6 +138,15 @@ async def _serve(the_cluster: cluster.Cluster, stores: Rounds, chosen: settings.
             work.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await work
+        if leadership:
+            await leadership.release()
+
+
+def _leadership(the_cluster: cluster.Cluster, chosen: settings.Settings) -> Leadership | None:
+    if not chosen.lease:
+        return None
+    namespace, _, name = chosen.lease.partition("/")
+    return Leadership(the_cluster, namespace, name)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -38,6 +38,7 @@ _PLURALS: Final = {
     ("apps/v1", "StatefulSet"): "statefulsets",
     ("policy/v1", "PodDisruptionBudget"): "poddisruptionbudgets",
     ("networking.k8s.io/v1", "NetworkPolicy"): "networkpolicies",
+    ("coordination.k8s.io/v1", "Lease"): "leases",
     (api.API_VERSION, api.KIND): api.PLURAL,
     **{(dialect.version, gang.KIND): "podgroups" for dialect in gang.DIALECTS.values()},
 }
@@ -68,8 +69,24 @@ class Unavailable(ClusterError):
 class Cluster:
     """A connection to one cluster; close it when done."""
 
-    def __init__(self, api_client: client.ApiClient) -> None:
+    def __init__(
+        self, api_client: client.ApiClient, may_write: Callable[[], bool] = lambda: True
+    ) -> None:
         self._client = api_client
+        self._may_write = may_write
+
+    def fenced(self, may_write: Callable[[], bool]) -> Cluster:
+        """Return the same connection, on which nothing is written unless it may be just then."""
+        return Cluster(self._client, may_write)
+
+    def check_fence(self) -> None:
+        """Say whether something may be written now.
+
+        Raises:
+            Unavailable: it may not.
+        """
+        if not self._may_write():
+            raise Unavailable("this operator leads no longer")
 
     async def close(self) -> None:
         await self._client.close()
@@ -80,16 +97,31 @@ class Cluster:
             "PATCH", _path(manifest), manifest, query=_APPLY, content="application/apply-patch+yaml"
         )
 
-    async def create(self, manifest: Manifest) -> Manifest:
+    async def create(self, manifest: Manifest, *, timeout_s: float = REQUEST_TIMEOUT_S) -> Manifest:
         """Create the object and return it as it is stored; a field that is not known is refused."""
         query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
-        return await self._request("POST", _path(manifest, named=False), manifest, query=query)
+        path = _path(manifest, named=False)
+        return await self._request("POST", path, manifest, query=query, timeout_s=timeout_s)
 
-    async def get(self, version: str, kind: str, namespace: str, name: str) -> Manifest | None:
+    async def replace(
+        self, manifest: Manifest, *, timeout_s: float = REQUEST_TIMEOUT_S
+    ) -> Manifest:
+        """Put the object in place of the version it was made from; refused if that is no more."""
+        return await self._request("PUT", _path(manifest), manifest, timeout_s=timeout_s)
+
+    async def get(
+        self,
+        version: str,
+        kind: str,
+        namespace: str,
+        name: str,
+        *,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+    ) -> Manifest | None:
         """Return the object as it is now, or None."""
         path = _path(_reference(version, kind, namespace, name))
         try:
-            return await self._request("GET", path)
+            return await self._request("GET", path, timeout_s=timeout_s)
         except Refused as error:
             if error.status == 404:
                 return None
@@ -202,8 +234,12 @@ class Cluster:
         *,
         query: dict[str, str] | None = None,
         content: str = "application/json",
+        timeout_s: float = REQUEST_TIMEOUT_S,
     ) -> Manifest:
-        return _document(await self._ask(method, path, body, query=query, content=content))
+        answer = await self._ask(
+            method, path, body, query=query, content=content, timeout_s=timeout_s
+        )
+        return _document(answer)
 
     async def _ask(
         self,
@@ -215,6 +251,8 @@ class Cluster:
         content: str = "application/json",
         timeout_s: float = REQUEST_TIMEOUT_S,
     ) -> bytes:
+        if method != "GET":
+            self.check_fence()
         try:
             request = await self._client.param_serialize(
                 method,

@@ -124,6 +124,7 @@ class Executor:
     async def _do(
         self, key: Key, job: api.ElasticJob, step: actions.Action, memory: Memory, effects: Effects
     ) -> None:
+        self._cluster.check_fence()  # the store has none of its own
         namespace = job.metadata.namespace
         match step:
             case actions.Provision(manifests):

@@ -26,6 +26,8 @@ class Settings:
         log_format: ``text`` or ``json``.
         operator_namespace: Where the operator's own pods are, which network policies let through;
             there are no such policies when empty.
+        lease: Of several operators the one that holds this lease works: its namespace and name,
+            as in ``system/operator``. Without it this is the only one.
     """
 
     client_image: str = "elasticjob/client:0.1.0"
@@ -36,6 +38,7 @@ class Settings:
     workers: int = 8
     log_format: str = "text"
     operator_namespace: str = ""
+    lease: str = ""
 
 
 def read(environment: Mapping[str, str]) -> Settings:
@@ -64,11 +67,19 @@ def read(environment: Mapping[str, str]) -> Settings:
         workers=_number(texts, "WORKERS", Settings.workers, 1, 1000),
         log_format=_one_of(texts, "LOG_FORMAT", Settings.log_format, LOG_FORMATS),
         operator_namespace=texts.get("OPERATOR_NAMESPACE", Settings.operator_namespace),
+        lease=_lease(texts.get("LEASE", Settings.lease)),
     )
 
 
 PULL_POLICIES = ("IfNotPresent", "Always", "Never")
 LOG_FORMATS = ("text", "json")
+
+
+def _lease(text: str) -> str:
+    namespace, slash, name = text.partition("/")
+    if text and not (namespace and slash and name and "/" not in name):
+        raise SettingsError(f"{PREFIX}LEASE is {text!r}; allowed is NAMESPACE/NAME, or nothing")
+    return text
 
 
 def _one_of(texts: Mapping[str, str], name: str, default: str, allowed: tuple[str, ...]) -> str:

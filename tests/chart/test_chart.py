@@ -45,6 +45,11 @@ def the(kind, documents):
     return found
 
 
+def one(kind, name, documents):
+    (found,) = [d for d in of_kind(kind, documents) if d["metadata"]["name"] == name]
+    return found
+
+
 def operator_container(documents):
     return the("Deployment", documents)["spec"]["template"]["spec"]["containers"][0]
 
@@ -77,7 +82,9 @@ def test_the_operator_gets_only_settings_that_it_knows():
     read = operator_settings.read(environment)
     assert read.client_image == "elasticjob/client:0.1.0"
     assert read.etcd_image == "elasticjob/etcd:3.7.3"
-    assert read == operator_settings.Settings(log_format="json", operator_namespace="system")
+    assert read == operator_settings.Settings(
+        log_format="json", operator_namespace="system", lease="system/elasticjob-operator"
+    )
 
 
 def test_jobs_get_no_network_policies_where_they_are_not_wanted():
@@ -143,6 +150,24 @@ def test_the_operators_rights_are_those_it_uses():
     }
 
 
+def test_the_operator_may_hold_its_own_lease_and_no_other():
+    (create, hold) = one("Role", "elasticjob-leadership", render())["rules"]
+    assert create["verbs"] == ["create"]
+    assert (hold["verbs"], hold["resourceNames"]) == (["get", "update"], ["elasticjob-operator"])
+
+
+def test_replicas_stand_apart_and_one_is_left_when_nodes_are_drained():
+    documents = render()
+    deployment = the("Deployment", documents)
+    assert deployment["spec"]["replicas"] == 2
+    assert "podAntiAffinity" in deployment["spec"]["template"]["spec"]["affinity"]
+    budget = the("PodDisruptionBudget", documents)["spec"]
+    assert budget["maxUnavailable"] == 1
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert budget["selector"]["matchLabels"].items() <= labels.items()
+    assert of_kind("PodDisruptionBudget", render("operator.replicas=1")) == []
+
+
 def test_nobody_gets_a_wildcard():
     for role in of_kind("ClusterRole", render()):
         for rule in role["rules"]:
@@ -151,7 +176,7 @@ def test_nobody_gets_a_wildcard():
 
 def test_an_operator_of_one_namespace_has_rights_in_that_namespace_alone():
     documents = render("operator.watchNamespace=ml")
-    assert the("Role", documents)["metadata"]["namespace"] == "ml"
+    assert one("Role", "elasticjob-operator", documents)["metadata"]["namespace"] == "ml"
     assert rules("ClusterRole", documents) == {}
     everywhere = rules("ClusterRole", render())
     del everywhere["nodes"]  # they are in no namespace

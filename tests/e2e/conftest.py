@@ -30,6 +30,7 @@ from localcluster.errors import LocalClusterError
 ROOT = Path(__file__).parents[2]
 CLUSTER = "e2e"
 NODES = 2
+REPLICAS = 2
 TEST_LIMIT_S = 420
 ROUND_LIMIT_S = 120
 OURS = (
@@ -116,7 +117,7 @@ class Operator:
         try:
             yield
         finally:
-            self._kubectl("scale", release.DEPLOYMENT, "--replicas=1")
+            self._kubectl("scale", release.DEPLOYMENT, f"--replicas={REPLICAS}")
             self._kubectl("rollout", "status", release.DEPLOYMENT, "--timeout=80s")
 
     def kill(self):

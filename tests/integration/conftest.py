@@ -6,6 +6,7 @@ writing their records into the store.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -160,16 +161,17 @@ def kubectl(plane):
 class Operator:
     """The operator's process, under a name of its own."""
 
-    def __init__(self, plane, kubectl, folder):
-        self._log = folder / "operator.log"
+    def __init__(self, plane, kubectl, log, **settings):
+        self._log = log
         self._calls_log, self._began = audit.log(plane.folder.parent), time.time()
-        path = folder / "operator.kubeconfig"
+        path = log.with_suffix(".kubeconfig")
         kubeconfig = plane.kubeconfig_for(audit.USER, path=path, groups=["system:masters"])
         self._environment = {
             **os.environ,
             "KUBECONFIG": str(kubeconfig),
             "ELASTICJOB_OPERATOR_NAMESPACE": kubectl.namespace,
             "ELASTICJOB_OPERATOR_PROBE_PORT": "0",
+            **{f"ELASTICJOB_OPERATOR_{name}": value for name, value in settings.items()},
         }
         self._process = None
 
@@ -183,14 +185,25 @@ class Operator:
         self._process.kill()
         self._process.wait()
 
+    def send(self, number):
+        """Send it this signal."""
+        self._process.send_signal(number)
+
     def stop(self):
         """Ask it to end; return its exit status."""
-        self._process.send_signal(signal.SIGTERM)
+        self.send(signal.SIGTERM)
+        return self.wait()
+
+    def wait(self):
+        """Return its exit status."""
         return self._process.wait(timeout=LIMIT_S)
 
     @property
     def log(self):
         return self._log.read_text()
+
+    def until_logged(self, words, limit_s=LIMIT_S):
+        until(lambda: words in self.log, f"the operator to say: {words}", limit_s)
 
     def calls(self):
         """Return what it has asked of the API server, as the server itself tells it."""
@@ -198,9 +211,9 @@ class Operator:
 
 
 @contextmanager
-def operating(plane, kubectl, folder):
-    """The operator of kubectl's namespace."""
-    operator = Operator(plane, kubectl, folder)
+def operating(plane, kubectl, folder, name="operator", **settings):
+    """An operator of kubectl's namespace."""
+    operator = Operator(plane, kubectl, folder / f"{name}.log", **settings)
     operator.start()
     yield operator
     operator.kill()
@@ -209,9 +222,21 @@ def operating(plane, kubectl, folder):
 
 
 @pytest.fixture
-def operator(plane, kubectl, tmp_path):
-    with operating(plane, kubectl, tmp_path) as operator:
-        yield operator
+def operators(plane, kubectl, tmp_path):
+    """Starts operators, each with settings of its own: `one = operators(WORKERS="2")`."""
+    with ExitStack() as stack:
+        numbers = itertools.count()
+
+        def start(**settings):
+            name = f"operator-{next(numbers)}"
+            return stack.enter_context(operating(plane, kubectl, tmp_path, name, **settings))
+
+        yield start
+
+
+@pytest.fixture
+def operator(operators):
+    return operators()
 
 
 # --- the kubelet's and the workers' part ---------------------------------------------------------
