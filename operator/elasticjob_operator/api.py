@@ -67,13 +67,15 @@ class Rendezvous(Model):
     etcd: Etcd = Etcd()
     """The etcd (v3 API) in which the workers meet."""
     join_timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
-    """How long a worker waits for a round before it gives up and its pod fails."""
+    """How long a worker waits for a round before it gives up and its pod fails. It does not run
+    while pods of the job wait for a node."""
     last_call_seconds: Annotated[int, Field(ge=0, le=3600)] = 30
     """How long a round with at least minReplicas workers waits for further ones that are expected.
     It ends at once when nobody else is expected."""
     admission_window_seconds: Annotated[int, Field(ge=0, le=3600)] = 3
     """How long newcomers gather before a standing round is broken for them, so that a scale-out
-    costs one new round."""
+    costs one new round. They wait for further ones that are expected for up to
+    lastCallSeconds."""
     lease_seconds: Annotated[int, Field(ge=2, le=300)] = 5
     """How long a worker may be silent before the others go on without it. The operator reports
     pods that ended well before that."""
