@@ -118,7 +118,8 @@ class EtcdServer:
             timeout: How long each attempt may take, in seconds.
             num_retries: How many attempts, each on other ports; at least 1.
             stderr: Where etcd's log goes, as :class:`subprocess.Popen` takes it; None: to where
-                this process's goes.
+                this process's goes. For every watch that ends etcd writes ``Failed to notify error
+                to client`` there, whatever its log level: it means no more than that.
 
         Raises:
             FileNotFoundError: there is no etcd program.

@@ -54,7 +54,7 @@ class EtcdStore(Store):  # type: ignore[misc]
 
     All methods raise:
         EtcdStoreUnavailable: etcd could not be reached, or refused.
-        ValueError: a key or value of the wrong type, or an empty key.
+        ValueError: a key or value of the wrong type.
     """
 
     def __init__(
@@ -211,10 +211,7 @@ class EtcdStore(Store):  # type: ignore[misc]
     # --- how ---
 
     def _key(self, key: str | bytes) -> str:
-        name = _text("key", key)
-        if not name:
-            raise ValueError("a key of an EtcdStore must not be empty")
-        return self.prefix + name
+        return self.prefix + _text("key", key)
 
     def _queue(self, key: str | bytes) -> str:
         name = _text("queue's name", key)

@@ -16,11 +16,11 @@ from rdzv_client import (
     api,
     events,
     participation,
-    protocol,
     round_store,
     termination,
     torchrun,
     wire,
+    wording,
     worker_failure,
 )
 from rdzv_client.backends import StoreUnavailable
@@ -301,7 +301,7 @@ class ProtocolHandler(api.RendezvousHandler):
         except StoreUnavailable:
             return ""
         least = self._session.record.min_nodes
-        there = f"{protocol.count(len(here), 'member')} there ({protocol.names(here)})"
+        there = f"{wording.count(len(here), 'member')} there ({wording.names(here)})"
         return f"; {there}, at least {least} needed"
 
     def _agree(self, step: participation.Agree) -> None:

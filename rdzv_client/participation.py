@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rdzv_client import wire
+from rdzv_client.wording import count
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def follow(me: wire.Member, round_: wire.Round | None, rank: wire.Rank | None) -
 
 def _outside(round_: wire.Round) -> Step:
     if round_.phase == "complete":
-        members = f"{round_.world_size} member{'s' if round_.world_size != 1 else ''}"
+        members = count(round_.world_size, "member")
         full = round_.world_size >= round_.max_nodes > 0
         what = "as many as there may be; waiting as a spare" if full else "waiting to join"
         words = f"round {round_.number} stands with {members}{',' if full else ';'} {what}"

@@ -19,12 +19,13 @@ decides the same. Clocks of different machines are never compared.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from rdzv_client import membership, wire
 from rdzv_client.view import View, is_busy
+from rdzv_client.wording import count, names
 
 # --- verdicts ----------------------------------------------------------------------------------
 
@@ -399,14 +400,3 @@ def _is_back(view: View, member: str) -> bool:
 
 def _all_expected_ready(view: View, here: int) -> bool:
     return view.expected_nodes is not None and here >= view.expected_nodes
-
-
-def names(who: Iterable[wire.Member | wire.Rank]) -> str:
-    """Return the names of members or ranks, at most four of them and how many more."""
-    all_names = [one.name for one in who]
-    shown = ", ".join(all_names[:4])
-    return shown if len(all_names) <= 4 else f"{shown} and {len(all_names) - 4} more"
-
-
-def count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -145,6 +145,7 @@ def _proposal(verdict: protocol.Propose, view: View, proposal: int) -> Publicati
         rank0=verdict.roster[0].id,
         min_nodes=view.bounds[0],
         max_nodes=view.bounds[1],
+        expected_nodes=view.expected_nodes,
     )
     chosen = {rank.id for rank in ranks}
     stale = tuple(member for member in {**view.last_ranks, **view.ranks} if member not in chosen)

@@ -128,11 +128,11 @@ class View:
 
         An emptied store may not have its settings yet; the round that was brought back knows them.
         """
-        first = self.first.member
         if self.settings:
             return self.settings.min_nodes, self.settings.max_nodes
-        if first.operated and self.round and self.round.max_nodes:
+        if self._remembers and self.round:
             return self.round.min_nodes, self.round.max_nodes
+        first = self.first.member
         return first.min_nodes, first.max_nodes
 
     @property
@@ -143,10 +143,19 @@ class View:
 
     @property
     def expected_nodes(self) -> int | None:
-        """How many members should be there within seconds, at most the maximum."""
-        if self.settings is None or self.settings.expected_nodes is None:
+        """How many members should be there within seconds, at most the maximum.
+
+        The round that was brought back into an emptied store knows that, too.
+        """
+        told = self.settings or (self.round if self._remembers else None)
+        if told is None or told.expected_nodes is None:
             return None
-        return min(self.settings.expected_nodes, self.max_nodes)
+        return min(told.expected_nodes, self.max_nodes)
+
+    @property
+    def _remembers(self) -> bool:
+        """Whether the round tells what the operator wanted, whose settings are not there."""
+        return bool(self.first.member.operated and self.round and self.round.max_nodes)
 
 
 def is_busy(member: wire.Member, round_: wire.Round | None) -> bool:

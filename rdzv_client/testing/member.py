@@ -53,6 +53,11 @@ class SimulatedMember:
         return f"{self.id}: works in {round_} acked {self.record.acked} {self.ended or ''} {flags}"
 
     @property
+    def leading(self) -> bool:
+        """Whether it hears of no older record than its own, as a backend tells a session."""
+        return self.replica.oldest() == self.id
+
+    @property
     def is_well(self) -> bool:
         return not (self.crashed or self.paused or self.cut_off or self.ended)
 
@@ -284,7 +289,7 @@ class SimulatedMember:
             self.ended = f"closed: {step.reason}"
 
     def _lead(self) -> None:
-        if self._publishing or self.replica.oldest() != self.id:
+        if self._publishing or not self.leading:
             return
         now = self.cluster.now
         view = self.replica.view(now, self._contact.since(now))

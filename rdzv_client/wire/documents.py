@@ -164,6 +164,7 @@ class Round:
             by the leader's own clock.
         min_nodes: The bounds that counted when it was proposed; 0 when that is not known.
         max_nodes: The same.
+        expected_nodes: How many members the operator expected then; None when nobody knew.
     """
 
     number: int
@@ -179,6 +180,7 @@ class Round:
     seconds: float = 0.0
     min_nodes: int = 0
     max_nodes: int = 0
+    expected_nodes: int | None = None
 
     def __post_init__(self) -> None:
         _require(self.number >= 0 and self.proposal >= 0, "number and proposal")
@@ -186,6 +188,7 @@ class Round:
         _require(self.cause in CAUSES, f"cause (one of {', '.join(CAUSES)})")
         _require(0 <= self.world_size <= MAX_NODES, "world_size")
         _require(0 <= self.min_nodes <= self.max_nodes <= MAX_NODES, "min_nodes and max_nodes")
+        _require(self.expected_nodes is None or self.expected_nodes >= 0, "expected_nodes")
         _require(0 <= self.seconds < 1e9, "seconds")
         _require(self.phase != "complete" or self.store is not None, "store of a complete round")
 

@@ -89,7 +89,11 @@ class C10dBackend:
 
     def register(self, record: wire.Member) -> None:
         seat = self._seat
-        seat.number = self._do(lambda store: jobs.register(store, seat, record))
+        try:
+            seat.number = self._do(lambda store: jobs.register(store, seat, record))
+        except StoreUnavailable:
+            self._do(lambda store: registration.refuse_poison(store, self._layout, seat.number))
+            raise
         seat.document, seat.lapsed = wire.encode(record), False
         self._listener.beaten()
         self._listen()

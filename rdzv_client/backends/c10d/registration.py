@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 from rdzv_client import wire
@@ -28,6 +29,28 @@ def records(store: Store, layout: Layout) -> list[bytes]:
     members = [layout.of(name) for name in catalog if name.startswith("members/")]
     there = peek_all(store, members)
     return [there[key] for key in members if there.get(key)]
+
+
+def numbered(store: Store, layout: Layout) -> dict[int, wire.Member]:
+    """Read who is registered, by number; a record that cannot be read is left out."""
+    catalog = names_of.names(peek(store, layout.catalog))
+    names = [name for name in catalog if name.startswith("members/")]
+    there = peek_all(store, [layout.of(name) for name in names])
+    members = {}
+    for name in names:
+        with contextlib.suppress(wire.WireError):
+            number = int(name.partition("/")[2])
+            members[number] = wire.decode(wire.Member, name, there.get(layout.of(name), b""))
+    return members
+
+
+def refuse_poison(store: Store, layout: Layout, number: int | None) -> None:
+    """Raise WireError if a counter holds what is no number: to add to it ends the connection."""
+    keys = [layout.numbers, layout.bell]
+    for key in [*keys, layout.beat(number)] if number is not None else keys:
+        value = peek(store, key)
+        if value and not value.isdigit():
+            raise wire.WireError(f"the counter under {key!r} is no number: {value[:40]!r}")
 
 
 def enrol(store: Store, layout: Layout, record: wire.Member) -> int:

@@ -126,6 +126,26 @@ def test_a_leader_that_is_declared_gone_passes_on_and_cannot_come_back(table):
     assert heir.members() == {"heir"}
 
 
+def test_the_next_in_line_leads_at_once_in_place_of_a_dead_one_that_is_declared_gone(table):
+    leader = table.seat("leader").register().lead()
+    heir, other = table.seat("heir").register(), table.seat("other").register()
+    leader.until(lambda: len(leader.members()) == 3)
+    for seat in (heir, other):
+        seat.lively = False  # they do not look for its signs of life, so no lease runs out
+    leader.backend.stop()
+    table.store.gone(table.keys, leader.record, "its node died")
+    heir.lead()
+    assert heir.members() == {"heir", "other"}
+    assert not other.backend.leading
+
+
+def test_a_counter_that_is_none_is_an_error_of_what_stands_there(fragile_table):
+    seat = fragile_table.seat("a")
+    seat.backend._do(lambda store: store.set(seat.backend._layout.numbers, "many"))
+    with pytest.raises(wire.WireError, match="numbers' is no number: b'many'"):
+        seat.register()
+
+
 def test_the_next_process_in_the_leaders_slot_takes_its_place(table):
     leader = table.seat("leader", slot=0).register().lead()
     successor = table.seat("successor", slot=0).register().lead()

@@ -1,0 +1,19 @@
+"""Words that reasons are made of (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rdzv_client import wire
+
+
+def names(who: Iterable[wire.Member | wire.Rank]) -> str:
+    """Return the names of members or ranks, at most four of them and how many more."""
+    all_names = [one.name for one in who]
+    shown = ", ".join(all_names[:4])
+    return shown if len(all_names) <= 4 else f"{shown} and {len(all_names) - 4} more"
+
+
+def count(n: int, noun: str) -> str:
+    """Return the number with the noun, which is one that takes an s in the plural."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
