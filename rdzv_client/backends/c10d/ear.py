@@ -9,7 +9,7 @@ from typing import Final
 
 from rdzv_client.backends import Listener
 from rdzv_client.backends.c10d.chair import Chair
-from rdzv_client.backends.c10d.layout import Store, peek
+from rdzv_client.backends.c10d.layout import ALL, Store, announce, peek
 from rdzv_client.backends.c10d.line import Endpoint
 from rdzv_client.backends.c10d.seat import Noted, Seat, round_record, wake
 from rdzv_client.replica import Record
@@ -144,6 +144,7 @@ class Ear:
         self._sit(chair)
         wake(store, self._seat, self._seat.others())
         self._listener.changed([], [])
+        announce(store, self._layout, [ALL])
 
     def _lead_on(self, store: Store, chair: Chair) -> None:
         rung = chair.turn(store)
@@ -159,6 +160,8 @@ class Ear:
             wake(store, self._seat, heard.arrived)
         if heard.puts or heard.deletes:
             self._listener.changed(heard.puts, heard.deletes)
+        if rung:
+            announce(store, self._layout, rung)
         if self.number not in chair.members:
             self._seat.pass_on(store, list(chair.members))
             self._seat.lose()

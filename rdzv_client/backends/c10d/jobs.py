@@ -16,7 +16,15 @@ from rdzv_client.backends.c10d import layout as names_of
 from rdzv_client.backends.c10d import lead as leads
 from rdzv_client.backends.c10d import registration
 from rdzv_client.backends.c10d.chair import retire
-from rdzv_client.backends.c10d.layout import BROUGHT_BACK, Store, counts, peek, ring
+from rdzv_client.backends.c10d.layout import (
+    BROUGHT_BACK,
+    Store,
+    announce,
+    announce_round,
+    counts,
+    peek,
+    ring,
+)
 from rdzv_client.backends.c10d.lead import NOBODY, Lead
 from rdzv_client.backends.c10d.pulses import Pulses
 from rdzv_client.backends.c10d.seat import Seat, wake
@@ -82,6 +90,7 @@ def publish(store: Store, seat: Seat, new: publication.Publication, round_revisi
     written = seat.swap(store, noted, changed)
     if written:
         wake(store, seat, seat.others())
+        announce_round(store, layout, leads.encode(changed))
     else:
         seat.rouse(store, seat.number)
     return written
@@ -118,9 +127,13 @@ def restore(
 
 
 def leave(store: Store, seat: Seat, left: wire.Left) -> None:
-    """Take the member out by its own wish, and name an heir if it leads."""
-    registration.farewell(store, seat.layout, left, seat.number)
+    """Take the member out by its own wish, and name an heir if it leads.
+
+    Nobody may be left who would tell an observer.
+    """
+    changed = registration.farewell(store, seat.layout, left, seat.number)
     seat.pass_on(store, seat.others())
+    announce(store, seat.layout, changed)
 
 
 def beat(store: Store, seat: Seat, pulses: Pulses) -> None:

@@ -20,6 +20,8 @@ key (under the run's)        content
 ``bell``, ``bells/<n>``      the number of the leader's doorbell, and the names of what has changed
 ``/rdzv/<digest>/<number>``  counter: the member's signs of life, under a short key of its own
 ``wakes/<number>``           set to have the member look again
+``watch``, ``watches/<n>``   the number of the observer's doorbell, above 0 where somebody observes,
+                             and what it is told
 ``slots/<slot>``             the number of the member that holds the slot
 ===========================  =====================================================================
 """
@@ -39,8 +41,11 @@ from rdzv_client import wire
 SETTINGS: Final = "op/settings"
 ROUND: Final = "round"
 BROUGHT_BACK: Final = 0
+ALL: Final = "all"
+"""Announced when who leads has changed: everything may have."""
 
 _ABSENT: Final = b"?"  # what no document of ours is
+_END: Final = b"\0"  # what no document has
 _NAME = re.compile(
     r"(?:members/\d{1,18}|(?:left|op/gone|op/drain|ranks/\d{1,18})/[A-Za-z0-9._:@+-]{1,253}|op/settings|round)"
 )
@@ -104,6 +109,13 @@ class Layout:
     def _beats(self) -> str:
         """Short, whatever the run's id: an idle run's traffic is little else than these keys."""
         return f"/rdzv/{hashlib.sha256(self.keys.prefix.encode()).hexdigest()[:16]}/"
+
+    @property
+    def watch(self) -> str:
+        return self.of("watch")
+
+    def watches(self, number: int) -> str:
+        return self.of(f"watches/{number}")
 
     def wake(self, number: int) -> str:
         return self.of(f"wakes/{number}")
@@ -186,6 +198,34 @@ def ring(store: Store, layout: Layout, changed: Iterable[str] = ()) -> None:
         if now == number:
             return
         number = now
+
+
+def announce(store: Store, layout: Layout, changed: Iterable[str]) -> None:
+    """Tell the run's observer, where there is one, the names of what has changed, or :data:`ALL`.
+
+    Who leads tells it all that it hears.
+    """
+    _announce(store, layout, _lines(changed).encode())
+
+
+def announce_round(store: Store, layout: Layout, value: bytes) -> None:
+    """Tell the observer what stands under the round's key now: it sees each, however short."""
+    _announce(store, layout, value)
+
+
+def _announce(store: Store, layout: Layout, entry: bytes) -> None:
+    number = store.add(layout.watch, 0)
+    while number:  # as with the doorbell
+        store.append(layout.watches(number), entry + _END)
+        now = store.add(layout.watch, 0)
+        if now == number:
+            return
+        number = now
+
+
+def announced(content: bytes | None) -> list[bytes]:
+    """Return what the observer was told, each time it was."""
+    return [entry for entry in (content or b"").split(_END) if entry]
 
 
 def _lines(all_names: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Sequence
 
 from rdzv_client import wire
 from rdzv_client.backends import evicted
@@ -92,10 +93,11 @@ def _swap_holder(store: Store, key: str, new: bytes) -> bytes:
     return before
 
 
-def farewell(store: Store, layout: Layout, left: wire.Left, number: int | None) -> None:
-    """Say how a member left, and take it out if it is still in."""
+def farewell(store: Store, layout: Layout, left: wire.Left, number: int | None) -> Sequence[str]:
+    """Say how a member left, and take it out if it is still in; return what has changed."""
     documents = {names_of.left(left.id): wire.encode(left)}
     if number is not None:
         retire(store, layout, [number])
         documents[names_of.member(number)] = b""
     write(store, layout, documents)
+    return list(documents)
