@@ -137,10 +137,16 @@ class Cluster:
             raise
 
     async def may_see_nodes(self) -> bool:
-        """Return whether the API server lets us list the nodes."""
+        """Return whether the API server lets us list the nodes.
+
+        Raises:
+            ClusterError: it does not say.
+        """
         try:
             await self._request("GET", _NODES, query={"limit": "1"})
-        except Refused:
+        except Refused as error:
+            if error.status not in {401, 403}:
+                raise
             return False
         return True
 
@@ -318,7 +324,8 @@ def _check(status: int, text: bytes) -> None:
         return
     answer = _document(text)
     message = answer.get("message") or f"HTTP status {status}"
-    if status >= 500 or status in {401, 429}:
+    # 500: an admission webhook that does not answer, most often; people must know.
+    if status > 500 or status in {401, 429}:
         raise Unavailable(f"the API server answers: {message}")
     raise Refused(status, answer.get("reason") or "", message)
 
