@@ -21,6 +21,7 @@ from rdzv_client import wire
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 JOB_UID = "0b5e6a1c-5b7e-4f54-9d3c-1f0c2a3b4c5d"
+CREATED = "2026-11-23T11:00:00Z"
 
 TEMPLATE: dict[str, Any] = {
     "spec": {"containers": [{"name": "trainer", "image": "trainer:1", "command": ["torchrun"]}]}
@@ -42,7 +43,9 @@ def a_job(
 ) -> api.ElasticJob:
     """Return a job; further arguments are fields of its spec."""
     return api.ElasticJob(
-        metadata=api.Metadata(name=name, namespace="ml", uid=JOB_UID, generation=1),
+        metadata=api.Metadata(
+            name=name, namespace="ml", uid=JOB_UID, generation=1, creation_timestamp=CREATED
+        ),
         spec=api.ElasticJobSpec(
             replicas=replicas,
             min_replicas=at_least,

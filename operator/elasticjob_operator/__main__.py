@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import functools
+import dataclasses
 import logging
 import os
 import sys
@@ -15,7 +16,7 @@ from typing import Final
 import kopf
 from kopf._core.engines.peering import Identity
 
-from elasticjob_operator import api, cluster, crd, handlers, logs, settings
+from elasticjob_operator import api, cluster, crd, handlers, keychain, logs, settings
 from elasticjob_operator.execution import Executor
 from elasticjob_operator.leadership import Leadership, LeadershipLost
 from elasticjob_operator.reconcile import Reconciler
@@ -52,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    names = ", ".join(settings.PREFIX + field.upper() for field in _fields())
+    names = ", ".join(settings.PREFIX + name for name in settings.NAMES)
     parser = argparse.ArgumentParser(
         prog="python -m elasticjob_operator",
         description="Runs elastic PyTorch training jobs (ElasticJob) on Kubernetes.",
@@ -64,10 +65,6 @@ def _parser() -> argparse.ArgumentParser:
     printer = commands.add_parser("crd", help="print the CustomResourceDefinition")
     printer.add_argument("-o", "--output", type=Path, help="write it to this file instead")
     return parser
-
-
-def _fields() -> list[str]:
-    return list(settings.Settings.__dataclass_fields__)
 
 
 def _write_crd(output: Path | None) -> int:
@@ -83,7 +80,8 @@ async def _run(chosen: settings.Settings) -> None:
     the_cluster, stores = await cluster.connect(), Rounds()
     try:
         await _until_served(the_cluster, chosen.namespace)
-        await _serve(the_cluster, stores, chosen)
+        authority = await keychain.opened(the_cluster, chosen.key_ref)
+        await _serve(the_cluster, stores, dataclasses.replace(chosen, authority=authority))
     finally:
         await stores.close()
         await the_cluster.close()
@@ -111,7 +109,7 @@ async def _serve(the_cluster: cluster.Cluster, stores: Rounds, chosen: settings.
     sees_nodes = await the_cluster.may_see_nodes()
     registry = handlers.register(queue, stores, indices, sees_nodes=sees_nodes)
     fenced = the_cluster.fenced(leadership.holds) if leadership else the_cluster
-    executor = Executor(fenced, stores, queue.add)
+    executor = Executor(fenced, stores, queue.add, chosen)
     reconciler = Reconciler(fenced, stores, indices, executor, chosen)
     running = functools.partial(queue.run, reconciler.reconcile, chosen.workers)
     work = asyncio.create_task(leadership.lead(running) if leadership else running())

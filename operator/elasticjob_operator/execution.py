@@ -25,7 +25,9 @@ from elasticjob_operator import (
 from elasticjob_operator.observed import Refused
 from elasticjob_operator.plan import RESYNC_S, STORE_AGAIN_S, Plan
 from elasticjob_operator.pod_facts import WorkerPod
-from elasticjob_operator.provisioning import addresses, gang, names
+from elasticjob_operator.provisioning import addresses, credentials, gang, names
+from elasticjob_operator.settings import Settings
+from elasticjob_operator.stores.access import NOTHING, Access
 from elasticjob_operator.workqueue import Key
 
 log = logging.getLogger(__name__)
@@ -100,11 +102,16 @@ class Executor:
     """Carries out plans, one job at a time each."""
 
     def __init__(
-        self, the_cluster: cluster.Cluster, stores: rounds.Rounds, dirty: Callable[[Key], None]
+        self,
+        the_cluster: cluster.Cluster,
+        stores: rounds.Rounds,
+        dirty: Callable[[Key], None],
+        settings: Settings,
     ) -> None:
         self._cluster = the_cluster
         self._stores = stores
         self._dirty = dirty
+        self._settings = settings
 
     async def carry_out(self, key: Key, decided: Plan, memory: Memory) -> Effects:
         """Do what was decided, in its order, up to the first thing that cannot be done."""
@@ -196,6 +203,8 @@ class Executor:
             if error.reason != "AlreadyExists":
                 raise
         kind, metadata = manifest["kind"], manifest["metadata"]
+        if kind == "Secret":
+            return manifest  # there is no right to read it, and only this job's has this name
         namespace, name = metadata["namespace"], metadata["name"]
         there = await self._cluster.get(manifest["apiVersion"], kind, namespace, name)
         if there is None or pod_facts.owner_uid(there["metadata"]) != uid:
@@ -204,9 +213,19 @@ class Executor:
 
     def _follow(self, key: Key, job: api.ElasticJob, memory: Memory) -> None:
         memory.borrowed_store = not names.has_own_store(job)
-        where = stores.Etcd(addresses.store_urls(job, memory.store_host))
+        urls = addresses.store_urls(job, memory.store_host)
+        where = stores.Etcd(urls, self._access(job))
         told = job.status.rendezvous.model_copy(update={"run_id": observed.run_id(job)})
         self._stores.follow(memory.uid, where, told, lambda: self._dirty(key))
+
+    def _access(self, job: api.ElasticJob) -> Access:
+        if not names.has_own_store(job):
+            return NOTHING
+        pair = credentials.of_operator(job, self._settings)
+        authority, certificate, key = (
+            text.decode() for text in (pair.authority, pair.certificate, pair.key)
+        )
+        return Access(authority, certificate, key, addresses.store_host(job))
 
     # --- workers ---
 

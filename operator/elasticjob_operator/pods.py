@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from elasticjob_operator import api, blueprint, book, labels
 from elasticjob_operator.observed import run_id
-from elasticjob_operator.provisioning import addresses, gang, names, pod_defaults
+from elasticjob_operator.provisioning import addresses, credentials, gang, names, pod_defaults
 from elasticjob_operator.provisioning.objects import owner
 from elasticjob_operator.settings import Settings
 
@@ -40,6 +40,7 @@ def worker(job: api.ElasticJob, index: int, attempt: int, settings: Settings) ->
     if job.spec.client_injection == "Auto":
         image = job.status.client_image or settings.client_image
         _inject_client(spec, training, image, settings.image_pull_policy)
+    _mount_credentials(job, spec, training, settings)
     _complete(job, spec)
     name = job.metadata.name
     pod = {
@@ -179,6 +180,19 @@ def _inject_client(spec: Manifest, training: Manifest, image: str, pull_policy: 
         "securityContext": pod_defaults.RESTRICTED,
     }
     spec["initContainers"] = [copy, *(spec.get("initContainers") or ())]
+
+
+def _mount_credentials(
+    job: api.ElasticJob, spec: Manifest, training: Manifest, settings: Settings
+) -> None:
+    """Give what the store asks for to the training container alone."""
+    volume = credentials.worker_volume(job, settings)
+    if volume is None:
+        return
+    folder = credentials.WORKER_FOLDER
+    spec["volumes"] = [*(spec.get("volumes") or ()), volume]
+    training["volumeMounts"] = [*(training.get("volumeMounts") or ()), credentials.mount(folder)]
+    training["env"].append({"name": "RDZV_CREDENTIALS", "value": folder})
 
 
 def _complete(job: api.ElasticJob, spec: Manifest) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+
+from elasticjob_operator import authority
+from elasticjob_operator.authority import Authority
 
 PREFIX = "ELASTICJOB_OPERATOR_"
 
@@ -28,6 +31,9 @@ class Settings:
             there are no such policies when empty.
         lease: Of several operators the one that holds this lease works: its namespace and name,
             as in ``system/operator``. Without it this is the only one.
+        key_ref: Where the operator's own secret is kept: NAMESPACE/NAME of a Secret.
+        authority: That secret. It comes not from the environment, but is read when the operator
+            starts.
     """
 
     client_image: str = "elasticjob/client:0.1.0"
@@ -39,6 +45,8 @@ class Settings:
     log_format: str = "text"
     operator_namespace: str = ""
     lease: str = ""
+    key_ref: str = "default/elasticjob-operator-key"
+    authority: Authority = field(default_factory=authority.new, repr=False, compare=False)
 
 
 def read(environment: Mapping[str, str]) -> Settings:
@@ -52,9 +60,8 @@ def read(environment: Mapping[str, str]) -> Settings:
         for name, value in environment.items()
         if name.startswith(PREFIX)
     }
-    known = {field.upper() for field in Settings.__dataclass_fields__}
-    if unknown := sorted(set(texts) - known):
-        allowed = ", ".join(PREFIX + name for name in sorted(known))
+    if unknown := sorted(set(texts) - set(NAMES)):
+        allowed = ", ".join(PREFIX + name for name in sorted(NAMES))
         raise SettingsError(f"{PREFIX}{unknown[0]} is not known; known are {allowed}")
     return Settings(
         client_image=texts.get("CLIENT_IMAGE") or Settings.client_image,
@@ -67,18 +74,23 @@ def read(environment: Mapping[str, str]) -> Settings:
         workers=_number(texts, "WORKERS", Settings.workers, 1, 1000),
         log_format=_one_of(texts, "LOG_FORMAT", Settings.log_format, LOG_FORMATS),
         operator_namespace=texts.get("OPERATOR_NAMESPACE", Settings.operator_namespace),
-        lease=_lease(texts.get("LEASE", Settings.lease)),
+        lease=_reference(texts, "LEASE", Settings.lease),
+        key_ref=_reference(texts, "KEY_REF", Settings.key_ref),
     )
 
+
+NAMES = tuple(field.name.upper() for field in fields(Settings) if field.name != "authority")
+"""What the variables are called behind their prefix."""
 
 PULL_POLICIES = ("IfNotPresent", "Always", "Never")
 LOG_FORMATS = ("text", "json")
 
 
-def _lease(text: str) -> str:
-    namespace, slash, name = text.partition("/")
-    if text and not (namespace and slash and name and "/" not in name):
-        raise SettingsError(f"{PREFIX}LEASE is {text!r}; allowed is NAMESPACE/NAME, or nothing")
+def _reference(texts: Mapping[str, str], name: str, default: str) -> str:
+    text = texts.get(name) or default
+    namespace, _, its_name = text.partition("/")
+    if text and not (namespace and its_name and "/" not in its_name):
+        raise SettingsError(f"{PREFIX}{name} is {text!r}; allowed is NAMESPACE/NAME, or nothing")
     return text
 
 

@@ -83,7 +83,10 @@ def test_the_operator_gets_only_settings_that_it_knows():
     assert read.client_image == "elasticjob/client:0.1.0"
     assert read.etcd_image == "elasticjob/etcd:3.7.3"
     assert read == operator_settings.Settings(
-        log_format="json", operator_namespace="system", lease="system/elasticjob-operator"
+        log_format="json",
+        operator_namespace="system",
+        lease="system/elasticjob-operator",
+        key_ref="system/elasticjob-operator-key",
     )
 
 
@@ -146,6 +149,7 @@ def test_the_operators_rights_are_those_it_uses():
         "poddisruptionbudgets": {"get", "create", "patch", "delete"},
         "networkpolicies": {"get", "create", "patch"},
         "podgroups": {"get", "create", "patch"},
+        "secrets": {"create"},
         "events": {"create"},
     }
 
@@ -168,8 +172,34 @@ def test_replicas_stand_apart_and_one_is_left_when_nodes_are_drained():
     assert of_kind("PodDisruptionBudget", render("operator.replicas=1")) == []
 
 
+def test_the_operator_may_read_its_own_secret_and_no_other():
+    role = one("Role", "elasticjob-operator-key", render())
+    assert role["metadata"]["namespace"] == "system"
+    name = role["metadata"]["name"]
+    assert {rule["verbs"][0]: rule.get("resourceNames") for rule in role["rules"]} == {
+        "create": None,  # a name cannot be asked for in a creation
+        "get": [name],
+    }
+    variables = operator_container(render())["env"]
+    assert {"name": "ELASTICJOB_OPERATOR_KEY_REF", "value": f"system/{name}"} in variables
+
+
+def test_secrets_of_users_are_read_only_where_that_is_wished():
+    assert rules("ClusterRole", render("rbac.readSecrets=true"))["secrets"] == {"create", "get"}
+    inside = render("operator.watchNamespace=ml", "rbac.readSecrets=true")
+    assert rules("Role", inside)["secrets"] == {"create", "get"}
+
+
+def test_nobody_may_run_programs_in_pods():
+    for documents in (render(), render("operator.watchNamespace=ml")):
+        for role in [*of_kind("ClusterRole", documents), *of_kind("Role", documents)]:
+            for rule in role["rules"]:
+                assert not {"pods/exec", "pods/attach", "pods/portforward"} & {*rule["resources"]}
+                assert not {"impersonate", "escalate", "bind"} & {*rule["verbs"]}
+
+
 def test_nobody_gets_a_wildcard():
-    for role in of_kind("ClusterRole", render()):
+    for role in [*of_kind("ClusterRole", render()), *of_kind("Role", render())]:
         for rule in role["rules"]:
             assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
 

@@ -170,6 +170,7 @@ class Operator:
             **os.environ,
             "KUBECONFIG": str(kubeconfig),
             "ELASTICJOB_OPERATOR_NAMESPACE": kubectl.namespace,
+            "ELASTICJOB_OPERATOR_KEY_REF": f"{kubectl.namespace}/elasticjob-operator-key",
             "ELASTICJOB_OPERATOR_PROBE_PORT": "0",
             **{f"ELASTICJOB_OPERATOR_{name}": value for name, value in settings.items()},
         }

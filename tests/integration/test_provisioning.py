@@ -49,7 +49,7 @@ def test_the_stores_pod_is_taken(strict, etcd):
     template["metadata"]["name"] = "digits-rdzv-0"
     template["spec"].pop("serviceAccountName")
     if "storage" in etcd:
-        template["spec"]["volumes"] = [{"name": "data", "emptyDir": {}}]
+        template["spec"]["volumes"].append({"name": "data", "emptyDir": {}})
     checked(strict, {"apiVersion": "v1", "kind": "Pod", **template})
 
 

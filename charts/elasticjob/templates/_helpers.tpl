@@ -23,6 +23,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
+{{/* The Secret that holds the operator's own secret. */}}
+{{- define "elasticjob.key" -}}
+{{- printf "%s-operator-key" (include "elasticjob.name" .) -}}
+{{- end -}}
+
 {{/* An image's full name; call with a dict of root and image. */}}
 {{- define "elasticjob.image" -}}
 {{- printf "%s%s:%s" .root.Values.image.prefix .image.repository (.image.tag | default .root.Chart.AppVersion) -}}
@@ -70,6 +75,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [scheduling.k8s.io, scheduling.x-k8s.io, scheduling.volcano.sh]
   resources: [podgroups]
   verbs: [get, create, patch]
+# Made once, never read: with patch, update or a list one would see what is in them.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [create{{ if .Values.rbac.readSecrets }}, get{{ end }}]
 - apiGroups: [""]
   resources: [events]
   verbs: [create]

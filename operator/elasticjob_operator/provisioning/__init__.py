@@ -1,4 +1,4 @@
-"""What is made for a job besides its workers: their account, their gang, and the rendezvous store.
+"""What is made for a job besides its workers: account, gang, policies, store, Secrets.
 
 Everything is owned by the job, so that Kubernetes deletes it with the job, whether the operator is
 there or not.
@@ -7,7 +7,7 @@ there or not.
 from __future__ import annotations
 
 from elasticjob_operator import api, labels
-from elasticjob_operator.provisioning import etcd, gang, names, network
+from elasticjob_operator.provisioning import credentials, etcd, gang, names, network
 from elasticjob_operator.provisioning.objects import Manifest, owned
 from elasticjob_operator.settings import Settings
 
@@ -22,7 +22,8 @@ def manifests(
     around = (_account(job), *gang.manifests(job), *network.manifests(job, settings))
     if not names.has_own_store(job):
         return around
-    return (*around, *etcd.manifests(job, settings, joining=joining))
+    secrets = credentials.manifests(job, settings)
+    return (*around, *secrets, *etcd.manifests(job, settings, joining=joining))
 
 
 def _account(job: api.ElasticJob) -> Manifest:

@@ -20,10 +20,10 @@ def store_urls(job: api.ElasticJob, address: str = "") -> tuple[str, ...]:
     """
     if not names.has_own_store(job):
         return job.spec.rendezvous.etcd.endpoints
-    service = address or f"{names.store(job)}.{job.metadata.namespace}.svc"
+    service = address or store_host(job)
     service = f"[{service}]" if ":" in service else service
     members = _members(job) if len(names.members(job)) > 1 else ()
-    return (f"http://{service}:{CLIENT_PORT}", *members)
+    return (f"https://{service}:{CLIENT_PORT}", *members)
 
 
 def worker_endpoint(job: api.ElasticJob, index: int = 0) -> str:
@@ -36,12 +36,18 @@ def worker_endpoint(job: api.ElasticJob, index: int = 0) -> str:
         urls = _members(job)
         first = index % len(urls)
         urls = (*urls[first:], *urls[:first])
-    return f"etcd://{';'.join(url.removeprefix('http://') for url in urls)}"
+    scheme = "etcds" if urls[0].startswith("https:") else "etcd"
+    return f"{scheme}://{';'.join(url.partition('://')[2] for url in urls)}"
 
 
 def peer_url(job: api.ElasticJob, member: str) -> str:
     """Return where the other members of the store reach this one."""
-    return f"http://{member_host(job, member)}:{PEER_PORT}"
+    return f"https://{member_host(job, member)}:{PEER_PORT}"
+
+
+def store_host(job: api.ElasticJob) -> str:
+    """Return the name of the Service in front of the job's own store."""
+    return f"{names.store(job)}.{job.metadata.namespace}.svc"
 
 
 def member_host(job: api.ElasticJob, member: str) -> str:
@@ -51,4 +57,4 @@ def member_host(job: api.ElasticJob, member: str) -> str:
 
 def _members(job: api.ElasticJob) -> tuple[str, ...]:
     hosts = (member_host(job, member) for member in names.members(job))
-    return tuple(f"http://{host}:{CLIENT_PORT}" for host in hosts)
+    return tuple(f"https://{host}:{CLIENT_PORT}" for host in hosts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from elasticjob_operator import api, labels
-from elasticjob_operator.provisioning import addresses, names
+from elasticjob_operator.provisioning import addresses, credentials, names
 from elasticjob_operator.provisioning.addresses import CLIENT_PORT, HEALTH_PORT, PEER_PORT
 from elasticjob_operator.provisioning.objects import Manifest
 from elasticjob_operator.provisioning.pod_defaults import NOBODY, RESTRICTED, node_loss
@@ -19,7 +19,8 @@ SPREAD_OVER: Final = ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
 
 def spec(job: api.ElasticJob, settings: Settings, *, joining: bool) -> Manifest:
     """Return the pod; without a volume of its own, its data lives and dies with it."""
-    emptied = [{"name": VOLUME, "emptyDir": {"sizeLimit": "1Gi"}}]
+    on_disk = job.spec.rendezvous.etcd.storage is not None
+    emptied = () if on_disk else ({"name": VOLUME, "emptyDir": {"sizeLimit": "1Gi"}},)
     return {
         "serviceAccountName": names.service_account(job),
         "automountServiceAccountToken": False,
@@ -28,7 +29,7 @@ def spec(job: api.ElasticJob, settings: Settings, *, joining: bool) -> Manifest:
         "tolerations": node_loss(()),
         "securityContext": {"fsGroup": NOBODY},
         "containers": [_container(job, settings, joining=joining)],
-        **({} if job.spec.rendezvous.etcd.storage else {"volumes": emptied}),
+        "volumes": [*emptied, credentials.store_volume(job, settings)],
         **(_spread(job) if len(names.members(job)) > 1 else {}),
     }
 
@@ -76,7 +77,10 @@ def _container(job: api.ElasticJob, settings: Settings, *, joining: bool) -> Man
             "limits": {"memory": "1Gi"},
         },
         "securityContext": RESTRICTED,
-        "volumeMounts": [{"name": VOLUME, "mountPath": DATA}],
+        "volumeMounts": [
+            {"name": VOLUME, "mountPath": DATA},
+            credentials.mount(credentials.STORE_FOLDER),
+        ],
     }
 
 
@@ -87,7 +91,9 @@ def _command(job: api.ElasticJob) -> list[str]:
         "--name=$(POD_NAME)",
         # A folder within: the root of a volume may have a lost+found.
         f"--data-dir={DATA}/member" if on_disk else f"--data-dir={DATA}",
-        f"--listen-client-urls=http://0.0.0.0:{CLIENT_PORT}",
+        f"--listen-client-urls=https://0.0.0.0:{CLIENT_PORT}",
+        *credentials.client_flags(),
+        # Probes have no certificate.
         f"--listen-metrics-urls=http://0.0.0.0:{HEALTH_PORT}",
         "--auto-compaction-mode=revision",
         "--auto-compaction-retention=10000",
@@ -115,9 +121,10 @@ def _cluster(job: api.ElasticJob, *, joining: bool) -> list[str]:
     host = addresses.member_host(job, "$(POD_NAME)")
     peers = (f"{member}={addresses.peer_url(job, member)}" for member in names.members(job))
     return [
-        f"--advertise-client-urls=http://{host}:{CLIENT_PORT}",
-        f"--listen-peer-urls=http://0.0.0.0:{PEER_PORT}",
-        f"--initial-advertise-peer-urls=http://{host}:{PEER_PORT}",
+        f"--advertise-client-urls=https://{host}:{CLIENT_PORT}",
+        f"--listen-peer-urls=https://0.0.0.0:{PEER_PORT}",
+        *credentials.peer_flags(),
+        f"--initial-advertise-peer-urls=https://{host}:{PEER_PORT}",
         f"--initial-cluster={','.join(peers)}",
         f"--initial-cluster-state={'existing' if joining else 'new'}",
         f"--initial-cluster-token={job.metadata.uid}",

@@ -55,7 +55,7 @@ def test_the_client_is_told_where_kubernetes_reads_last_words(given):
 def test_torchrun_gets_its_options_from_the_environment():
     got = environment(worker(builders.a_job(nproc_per_node=2)))
     assert got["PET_RDZV_BACKEND"] == "k8s"
-    assert got["PET_RDZV_ENDPOINT"] == "etcd://digits-rdzv.ml.svc:2379"
+    assert got["PET_RDZV_ENDPOINT"] == "etcds://digits-rdzv.ml.svc:2379"
     assert got["PET_RDZV_ID"] == builders.RUN_ID
     assert got["PET_NNODES"] == "2:4"
     assert got["PET_NPROC_PER_NODE"] == "2"
@@ -106,7 +106,7 @@ def test_an_init_container_brings_the_client():
     init = made["spec"]["initContainers"][0]
     assert init["image"] == "client:1"
     assert init["resources"]["requests"] == init["resources"]["limits"], "Guaranteed stays so"
-    mount = container(made)["volumeMounts"][-1]
+    mount = container(made)["volumeMounts"][0]
     assert mount == {"name": "rdzv-client", "mountPath": "/rdzv_client.d", "readOnly": True}
     assert environment(made)["PYTHONPATH"] == "/rdzv_client.d"
 

@@ -19,7 +19,7 @@ def manifests(job):
 
 def test_a_job_gets_an_account_a_service_and_an_etcd_of_its_own():
     made = manifests(builders.a_job())
-    assert list(made) == ["ServiceAccount", "Service", "StatefulSet"]
+    assert list(made) == ["ServiceAccount", "Secret", "Service", "StatefulSet"]
     assert {m["metadata"]["ownerReferences"][0]["uid"] for m in made.values()} == {builders.JOB_UID}
 
 
@@ -53,9 +53,9 @@ def test_no_store_is_made_beside_an_external_one():
 
 def test_the_operator_asks_the_services_address_once_it_is_known():
     job = builders.a_job()
-    assert addresses.store_urls(job) == ("http://digits-rdzv.ml.svc:2379",)
-    assert addresses.store_urls(job, "10.0.0.9") == ("http://10.0.0.9:2379",)
-    assert addresses.store_urls(job, "fd00::9") == ("http://[fd00::9]:2379",)
+    assert addresses.store_urls(job) == ("https://digits-rdzv.ml.svc:2379",)
+    assert addresses.store_urls(job, "10.0.0.9") == ("https://10.0.0.9:2379",)
+    assert addresses.store_urls(job, "fd00::9") == ("https://[fd00::9]:2379",)
 
 
 def test_an_etcd_that_lost_its_data_is_another_cluster():
@@ -93,7 +93,7 @@ def test_three_members_find_each_other_before_they_are_ready_and_start_together(
     assert (store["replicas"], store["serviceName"]) == (3, "digits-rdzv-peers")
     assert store["podManagementPolicy"] == "Parallel"
     hosts = [f"digits-rdzv-{i}.digits-rdzv-peers.ml.svc" for i in range(3)]
-    cluster = ",".join(f"digits-rdzv-{i}=http://{host}:2380" for i, host in enumerate(hosts))
+    cluster = ",".join(f"digits-rdzv-{i}=https://{host}:2380" for i, host in enumerate(hosts))
     assert f"--initial-cluster={cluster}" in command(store)
 
 
@@ -128,7 +128,7 @@ def test_each_worker_knows_all_members_and_begins_with_another():
             for entry in pod["spec"]["containers"][0]["env"]
             if entry["name"] == "PET_RDZV_ENDPOINT"
         )
-        return found.removeprefix("etcd://").split(";")
+        return found.removeprefix("etcds://").split(";")
 
     assert endpoint(0) == members
     assert endpoint(4) == [members[1], members[2], members[0]]
@@ -136,7 +136,7 @@ def test_each_worker_knows_all_members_and_begins_with_another():
 
 def test_the_operator_asks_the_service_first_and_then_each_member():
     urls = addresses.store_urls(builders.a_job(rendezvous=THREE), "10.0.0.9")
-    assert urls[0] == "http://10.0.0.9:2379"
+    assert urls[0] == "https://10.0.0.9:2379"
     assert len(urls) == 4
 
 
@@ -149,7 +149,7 @@ def test_volumes_are_claimed_where_they_are_wanted_and_go_with_the_store():
         "resources": {"requests": {"storage": "1Gi"}},
         "storageClassName": "fast",
     }
-    assert "volumes" not in store["template"]["spec"]
+    assert [v["name"] for v in store["template"]["spec"]["volumes"]] == ["rdzv-credentials"]
     assert "--unsafe-no-fsync" not in command(store)
     assert "volumeClaimTemplates" not in three()["StatefulSet", "digits-rdzv"]
 

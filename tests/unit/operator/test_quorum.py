@@ -12,7 +12,7 @@ THREE = {"etcd": {"members": 3}}
 ON_DISK = {"etcd": {"members": 3, "storage": {"size": "1Gi"}}}
 REFUSED = {"ready": False, "refusal": "has already been bootstrapped"}
 STARTING = {"ready": False, "started": False}
-PEER_URL = "http://digits-rdzv-1.digits-rdzv-peers.ml.svc:2380"
+PEER_URL = "https://digits-rdzv-1.digits-rdzv-peers.ml.svc:2380"
 
 
 def store(*members, rendezvous=THREE):

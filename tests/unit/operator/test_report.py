@@ -193,7 +193,7 @@ def test_pods_that_were_made_just_now_are_counted_and_entered_in_the_book():
 def test_the_events_of_a_start():
     made = report.Outcome(created=(report.Created("digits-0-0", 0, 0),))
     assert happened(seen(), made) == [
-        ("RendezvousReady", "the rendezvous store at etcd://digits-rdzv.ml.svc:2379 answers"),
+        ("RendezvousReady", "the rendezvous store at etcds://digits-rdzv.ml.svc:2379 answers"),
         ("WorkersCreated", "made digits-0-0"),
     ]
 

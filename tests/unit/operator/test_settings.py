@@ -26,9 +26,10 @@ def test_each_setting_has_its_variable():
             "ELASTICJOB_OPERATOR_WORKERS": "3",
             "ELASTICJOB_OPERATOR_LOG_FORMAT": "json",
             "ELASTICJOB_OPERATOR_OPERATOR_NAMESPACE": "infra",
+            "ELASTICJOB_OPERATOR_KEY_REF": "infra/key",
         }
     )
-    assert read == Settings("c", "e", "Always", "ml", 0, 3, "json", "infra")
+    assert read == Settings("c", "e", "Always", "ml", 0, 3, "json", "infra", "", "infra/key")
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,8 @@ def test_each_setting_has_its_variable():
         ("WORKERS", "many", "_WORKERS is 'many'; allowed is a number from 1 to 1000"),
         ("WORKERS", "0", "_WORKERS is '0'; allowed is a number from 1 to 1000"),
         ("LOG_FORMAT", "xml", "_LOG_FORMAT is 'xml'; allowed are text, json"),
+        ("KEY_REF", "key", "_KEY_REF is 'key'; allowed is NAMESPACE/NAME"),
+        ("AUTHORITY", "key", "_AUTHORITY is not known; known are "),
         ("WORKER", "1", "_WORKER is not known; known are ELASTICJOB_OPERATOR_CLIENT_IMAGE, "),
     ],
 )
