@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import functools
 import dataclasses
+import functools
 import logging
 import os
 import sys

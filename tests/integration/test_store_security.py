@@ -1,20 +1,28 @@
 """A job's store lets in who has this job's certificates, and nobody else."""
 
+import asyncio
+import contextlib
 import json
 import socket
 import ssl
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import aiohttp
 import builders
 import pytest
-from etcd_server import Etcd
+from etcd_server import Etcd, free_ports, program
+from rounds import Run, enter
+from stores import EtcdRuns
 
-from elasticjob_operator import stores
+from elasticjob_operator import api, store_members, stores
 from elasticjob_operator.authority import Authority
+from elasticjob_operator.provisioning import credentials
+from elasticjob_operator.rounds import Rounds
 from elasticjob_operator.stores import StoreError, gateway
 from elasticjob_operator.stores.access import Access
-from rdzv_client import etcdv3
+from rdzv_client import etcd_connection, etcdv3
 from rdzv_client.etcdv3 import messages, requests
 
 UID, OTHER_UID = builders.JOB_UID, "another-jobs-uid"
@@ -23,12 +31,20 @@ OURS = Authority(b"s" * 32)
 HOST = "digits-rdzv.ml.svc"
 
 
+NAMES = {"authority": "ca.crt", "certificate": "tls.crt", "key": "tls.key"}
+
+
 def files(folder, pair):
     """Lay a key pair down as a mounted Secret has it."""
     folder.mkdir()
-    for name in ("authority", "certificate", "key"):
-        (folder / name).write_bytes(getattr(pair, name))
-    return etcdv3.TlsFiles(folder / "authority", folder / "certificate", folder / "key")
+    for part, name in NAMES.items():
+        (folder / name).write_bytes(getattr(pair, part))
+    return etcdv3.TlsFiles(*(folder / name for name in NAMES.values()))
+
+
+def flags(own, given):
+    """Return an etcd's flags as a pod has them, with its Secret in another folder."""
+    return [flag.replace(credentials.STORE_FOLDER, str(own.ca.parent)) for flag in given]
 
 
 def access(pair, host=HOST, **more):
@@ -41,8 +57,7 @@ def store(tmp_path_factory):
     """An etcd with the flags and certificates of a job's own store."""
     folder = tmp_path_factory.mktemp("store")
     own = files(folder / "own", OURS.store(UID, NOW, (HOST, "127.0.0.1")))
-    flags = (f"--cert-file={own.cert}", f"--key-file={own.key}", f"--trusted-ca-file={own.ca}")
-    etcd = Etcd(folder, flags=(*flags, "--client-cert-auth"), tls=own).start()
+    etcd = Etcd(folder, flags=flags(own, credentials.client_flags()), tls=own).start()
     yield etcd
     etcd.kill()
 
@@ -118,6 +133,107 @@ def test_a_workers_certificate_serves_nobody(tmp_path):
         ):
             client.get("key")
         assert isinstance(greeted.exception(), OSError)
+
+
+# --- a round over it -----------------------------------------------------------------------------
+
+
+class SecureRuns(EtcdRuns):
+    """Runs in a job's own store, whose members have what is mounted into workers."""
+
+    def __init__(self, server, folder):
+        super().__init__(server)
+        self._environment = {"RDZV_CREDENTIALS": str(folder)}
+        self._client = self._connect()
+
+    def _connect(self):
+        endpoint = f"etcds://127.0.0.1:{self.server.port}"
+        return etcd_connection.connect(endpoint, {}, self._environment, 5.0)
+
+
+async def test_workers_form_a_round_over_it_and_the_operator_hears_of_it(store, tmp_path):
+    files(tmp_path / "worker", OURS.worker(UID, NOW))
+    heard, rounds = asyncio.Event(), Rounds()
+    with contextlib.ExitStack() as stack:
+        runs = stack.enter_context(contextlib.closing(SecureRuns(store, tmp_path / "worker")))
+        run = Run(runs, stack)
+        where = stores.Etcd((store.url,), access(OURS.operator(UID, NOW)))
+        told = api.RendezvousStatus(run_id=run.keys.run_id)
+        link = rounds.follow(UID, where, told, heard.set)
+        run.settings(expected=2)
+        members = [run.member(name, slot) for slot, name in enumerate(("a", "b"))]
+        formed = await asyncio.to_thread(enter, *members)
+        assert sorted(info.rank for info in formed) == [0, 1]
+        async with asyncio.timeout(20):
+            while not link.view.formed:
+                heard.clear()
+                await heard.wait()
+        assert [rank.name for rank in link.view.formed[-1].ranks] == ["a", "b"]
+        await rounds.close()
+
+
+# --- among three members -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    """Three members with the flags and certificates of a job's own store; gives their ports."""
+    folder = tmp_path_factory.mktemp("three")
+    own = files(folder / "own", OURS.store(UID, NOW, (HOST, *credentials.LOOPBACK)))
+    guarded = flags(own, [*credentials.client_flags(), *credentials.peer_flags()])
+    ports = free_ports(6)
+    peers = [f"https://127.0.0.1:{port}" for port in ports[3:]]
+    cluster = ",".join(f"m{number}={peer}" for number, peer in enumerate(peers))
+    with contextlib.ExitStack() as stack:
+        for number, peer in enumerate(peers):
+            client = f"https://127.0.0.1:{ports[number]}"
+            command = [
+                *(program(), f"--name=m{number}", f"--data-dir={folder / str(number)}"),
+                *(f"--listen-client-urls={client}", f"--advertise-client-urls={client}"),
+                *(f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}"),
+                *(f"--initial-cluster={cluster}", "--unsafe-no-fsync", "--log-level=error"),
+            ]
+            process = stack.enter_context(subprocess.Popen([*command, *guarded]))
+            stack.callback(process.kill)
+        yield ports[:3], ports[3:]
+
+
+async def test_three_members_find_each_other(session, three):
+    urls = [f"https://127.0.0.1:{port}" for port in three[0]]
+    link = gateway.Gateway(session, urls, access(OURS.operator(UID, NOW)))
+    async with asyncio.timeout(60):
+        # Processes that start offer nothing to wait on.
+        while await started(link) < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+
+
+async def started(link):
+    with contextlib.suppress(StoreError):
+        return sum(member.started for member in await link.call(store_members.listing()))
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("shown", "words"),
+    [
+        (OURS.store(UID, NOW, ("127.0.0.1",)), ""),
+        (OURS.worker(UID, NOW), "alert bad certificate|reset by peer"),
+        (OURS.operator(UID, NOW), "alert bad certificate|reset by peer"),
+        (OURS.store(OTHER_UID, NOW, ("127.0.0.1",)), "alert unknown ca|reset by peer"),
+    ],
+    ids=["another member", "a worker", "the operator", "a member of another job"],
+)
+async def test_a_member_lets_in_its_peers_alone(session, three, shown, words):
+    trusted = OURS.store(UID, NOW, (HOST,)).authority.decode()
+    key = (shown.certificate.decode(), shown.key.decode())
+    context = Access(trusted, *key).context()
+    url = f"https://127.0.0.1:{three[1][0]}/version"
+    expected = (
+        pytest.raises(aiohttp.ClientError, match=words) if words else contextlib.nullcontext()
+    )
+    with expected:
+        async with session.get(url, ssl=context, server_hostname=HOST) as answer:
+            assert answer.status == 200
 
 
 # --- an etcd of the user's own, with users -------------------------------------------------------
