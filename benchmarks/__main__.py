@@ -33,8 +33,8 @@ _BUILD: Final = Path("build")
 _LIMIT_S: Final = {True: 30.0, False: 120.0}
 
 
-def main() -> None:
-    """Measure what was asked for."""
+def main() -> int:
+    """Measure what was asked for; return the exit status."""
     arguments = _arguments()
     # To connect to a TCPStore looks up a name: where no DNS answers that takes 5 s, now and then.
     os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:1")
@@ -45,12 +45,19 @@ def main() -> None:
     if not wanted:
         sys.exit(f"no case is called {' or '.join(arguments.only)}")
     began, load = time.monotonic(), os.getloadavg()
-    rows = list(_measure(wanted, _LIMIT_S[arguments.quick]))
+    rows: list[Row] = []
+    status = 0
+    try:
+        rows.extend(_measure(wanted, _LIMIT_S[arguments.quick]))
+    except KeyboardInterrupt:
+        print("interrupted; what was measured so far:", file=sys.stderr)
+        status = 130
     print(table.of(rows))
     print(
         f"{time.monotonic() - began:.0f} s; load {load[0]:.1f} before, "
         f"{os.getloadavg()[0]:.1f} after; {os.cpu_count()} cores"
     )
+    return status
 
 
 def _arguments() -> argparse.Namespace:
@@ -92,9 +99,9 @@ def _measure(cases: Iterable[Case], limit_s: float) -> Iterable[Row]:
             rows.append(row)
             document = json.dumps([row.document() for row in rows], indent=1)
             (_BUILD / "bench.json").write_text(document + "\n")
+            (_BUILD / "growth.svg").write_text(chart.growth(rows))
             yield row
-    (_BUILD / "growth.svg").write_text(chart.growth(rows))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

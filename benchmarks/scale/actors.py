@@ -56,16 +56,18 @@ class Stage:
         Raises:
             NotMeasured: it did not come, or something of the stage broke.
         """
-        ends_at = time.monotonic() + limit_s
+        began = said = time.monotonic()
         with self._changed:
             while not condition():
+                now = time.monotonic()
                 if self._trouble:
                     raise NotMeasured(f"while waiting for {what}: {self._trouble!r}")
-                left_s = ends_at - time.monotonic()
-                if left_s <= 0:
+                if now - began > limit_s:
                     raise NotMeasured(f"{what}: not within {limit_s:g} s; {self}")
-                if not self._changed.wait(min(left_s, _SAY_AGAIN_S)):
-                    say(f"waiting for {what}: {self}")
+                if now - said > _SAY_AGAIN_S:
+                    say(f"{now - began:.0f} s: {self}")
+                    said = now
+                self._changed.wait(_SAY_AGAIN_S)
 
     def __str__(self) -> str:
         created, running, ready = len(self.created), len(self.running), len(self.ready)
