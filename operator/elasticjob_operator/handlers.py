@@ -12,7 +12,7 @@ from typing import Any
 
 import kopf
 
-from elasticjob_operator import api, endings, labels, node_facts, pod_facts
+from elasticjob_operator import api, endings, kopf_toggles, labels, node_facts, pod_facts
 from elasticjob_operator.node_facts import Node
 from elasticjob_operator.pod_facts import StorePod, WorkerPod
 from elasticjob_operator.rounds import Rounds
@@ -67,6 +67,7 @@ def register(
     queue: WorkQueue, stores: Rounds, indices: Indices, *, sees_nodes: bool
 ) -> kopf.OperatorRegistry:
     """Return the handlers for kopf; nodes are watched only where that is allowed."""
+    kopf_toggles.install()
     registry = kopf.OperatorRegistry()
     indices.sees_nodes = sees_nodes
     _register_settings(registry, indices)

@@ -24,6 +24,8 @@ STORE_AGAIN_S = 15.0
 """A store that does not answer may have to be made again, and nobody would tell."""
 RESYNC_S = 600.0
 """What was made for the job is made sure of again, whoever may have changed it."""
+CREATES_AT_ONCE = 256
+"""The next look makes the others, so that none takes long and the status is told in between."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,11 @@ def plan(observed: Observed, settings: Settings) -> Plan:
         *(actions.DeletePod(u.pod.name, u.pod.uid, u.reason) for u in scaled.unwanted),
         *node_loss.removals(observed),
     ]
-    if observed.store.reachable:
-        # Never before the store knows the bounds: they are seeded before the first pod.
-        steps += [_create(facts, wanted, settings) for wanted in scaled.wanted]
-    return Plan(facts, None, tuple(steps), _look_again_s(observed, scaled))
+    # Never before the store knows the bounds: they are seeded before the first pod.
+    wanted = scaled.wanted if observed.store.reachable else ()
+    steps += [_create(facts, one, settings) for one in wanted[:CREATES_AT_ONCE]]
+    after_s = 0.0 if len(wanted) > CREATES_AT_ONCE else _look_again_s(observed, scaled)
+    return Plan(facts, None, tuple(steps), after_s)
 
 
 # --- a job that goes on ------------------------------------------------------------------------

@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 FIRST_CONTACT_S: Final = 1.0
 NAMED_FAILURES: Final = 4
-WATCH_LAG_S: Final = 5.0
+WATCH_LAG_S: Final = 30.0
 """How long the watch may take to tell of a pod that was just made, before it is asked for."""
 
 

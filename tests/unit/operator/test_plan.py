@@ -22,6 +22,17 @@ def test_the_bounds_are_in_the_store_before_the_first_pod():
     assert written(fresh) == [settings(expected=3, scheduling=True)]
 
 
+def test_of_very_many_pods_the_rest_is_made_by_the_next_look_which_comes_at_once():
+    n = plan.CREATES_AT_ONCE
+    large = seen(a_job(replicas=n + 1, at_most=n + 1)).store(settings=None)
+    assert kinds(large) == ["Provision", "WriteSettings", *["CreatePod"] * n]
+    assert written(large)[0].expected_nodes == n + 1
+    assert planned(large).after_s == 0.0
+    rest = large.pods(*(a_pod(i) for i in range(n)))
+    assert created(rest) == [f"digits-{n}-0"]
+    assert planned(rest).after_s == plan.RESYNC_S
+
+
 def test_a_store_that_does_not_answer_is_looked_at_again_unasked():
     assert planned(seen().silent_store()).after_s == plan.STORE_AGAIN_S
 
