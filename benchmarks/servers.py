@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from benchmarks.comparison import NotMeasured
 from benchmarks.crowd import processor_s
-from tests import debian_etcd
+from tests import debian
 from tests.etcd_server import Etcd, free_ports
 
 HOST: Final = "127.0.0.1"
@@ -65,10 +65,10 @@ def etcd_v2_program() -> Path:
     Raises:
         NotMeasured: there is none.
     """
-    if not debian_etcd.is_available():
+    if not debian.has_packages():
         raise NotMeasured("no etcd with the v2 API here: it is taken from Debian's etcd-server")
     try:
-        return Path(debian_etcd.fetch())
+        return debian.fetch("etcd-server", "etcd")
     except subprocess.CalledProcessError as error:
         raise NotMeasured(f"Debian's etcd cannot be fetched: {error}") from None
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests import debian_etcd
+from tests import debian
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORTS = ROOT / "build" / "test-reports"
@@ -129,9 +129,9 @@ def run(step: Step, *, quiet: bool = False) -> Outcome:
     began = time.monotonic()
     environ = dict(os.environ)
     if step.debians_etcd:
-        if not debian_etcd.is_available():
+        if not debian.has_packages():
             return Outcome(step, True, 0.0, skipped=[f"{step.name}: no Debian packages here"])
-        environ["ELASTICJOB_ETCD"] = str(debian_etcd.fetch())
+        environ["ELASTICJOB_ETCD"] = str(debian.fetch("etcd-server", "etcd"))
     environ |= step.variables
     command = _command(step, report)
     kept = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if quiet else {}

@@ -16,11 +16,14 @@ from typing import Final
 import kopf
 from kopf._core.engines.peering import Identity
 
-from elasticjob_operator import api, cluster, crd, handlers, keychain, logs, settings
+from elasticjob_operator import api, cluster, crd, endpoints, handlers, keychain, logs, metrics, settings
 from elasticjob_operator.execution import Executor
+from elasticjob_operator.gauges import Gauges
+from elasticjob_operator.health import Health
 from elasticjob_operator.leadership import Leadership, LeadershipLost
 from elasticjob_operator.reconcile import Reconciler
 from elasticjob_operator.rounds import Rounds
+from elasticjob_operator.watches import Watches
 from elasticjob_operator.workqueue import WorkQueue
 
 log = logging.getLogger("elasticjob_operator")
@@ -107,37 +110,47 @@ async def _serve(the_cluster: cluster.Cluster, stores: Rounds, chosen: settings.
     queue, indices, stop = WorkQueue(), handlers.Indices(), asyncio.Event()
     leadership = _leadership(the_cluster, chosen)
     sees_nodes = await the_cluster.may_see_nodes()
-    registry = handlers.register(queue, stores, indices, sees_nodes=sees_nodes)
+    watches = Watches(handlers.watched(sees_nodes=sees_nodes))
+    registry = handlers.register(queue, stores, indices, watches, sees_nodes=sees_nodes)
     fenced = the_cluster.fenced(leadership.holds) if leadership else the_cluster
     executor = Executor(fenced, stores, queue.add, chosen)
     reconciler = Reconciler(fenced, stores, indices, executor, chosen)
     running = functools.partial(queue.run, reconciler.reconcile, chosen.workers)
-    work = asyncio.create_task(leadership.lead(running) if leadership else running())
-    # An operator that watches but does not work would look healthy.
-    work.add_done_callback(lambda _: stop.set())
+    leads = leadership.holds if leadership else lambda: True
+    metrics.REGISTRY.register(Gauges(leads, queue, watches, indices.statuses))
+    health = Health(watches, queue, chosen.silence_limit_s)
     where = f"namespace {chosen.namespace}" if chosen.namespace else "all namespaces"
     log.info("serving %s in %s", api.PLURAL, where)
     if not sees_nodes:
         log.info("%s", BLIND)
-    port = chosen.probe_port
-    try:
-        await kopf.operator(
-            registry=registry,
-            standalone=True,
-            # Else kopf asks for the user's name, and a container's user may have none.
-            identity=Identity("elasticjob-operator"),
-            clusterwide=not chosen.namespace,
-            namespaces=[chosen.namespace] if chosen.namespace else [],
-            liveness_endpoint=f"http://0.0.0.0:{port}/healthz" if port else None,
-            stop_flag=stop,
-        )
-    finally:
-        if not work.done():
-            work.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await work
-        if leadership:
-            await leadership.release()
+    async with (
+        endpoints.served(chosen.probe_port, endpoints.probes(health)),
+        endpoints.served(chosen.metrics_port, endpoints.scrapes()),
+    ):
+        work = asyncio.create_task(leadership.lead(running) if leadership else running())
+        # An operator that watches but does not work would look healthy.
+        work.add_done_callback(lambda _: stop.set())
+        try:
+            await _watch(registry, chosen.namespace, stop)
+        finally:
+            if not work.done():
+                work.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await work
+            if leadership:
+                await leadership.release()
+
+
+async def _watch(registry: kopf.OperatorRegistry, namespace: str, stop: asyncio.Event) -> None:
+    await kopf.operator(
+        registry=registry,
+        standalone=True,
+        # Else kopf asks for the user's name, and a container's user may have none.
+        identity=Identity("elasticjob-operator"),
+        clusterwide=not namespace,
+        namespaces=[namespace] if namespace else [],
+        stop_flag=stop,
+    )
 
 
 def _leadership(the_cluster: cluster.Cluster, chosen: settings.Settings) -> Leadership | None:

@@ -12,13 +12,14 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 from urllib.parse import quote
 
 import aiohttp
 from kubernetes.aio import client, config
 
-from elasticjob_operator import api
+from elasticjob_operator import api, metrics
 from elasticjob_operator.provisioning import gang
 
 Manifest = dict[str, Any]
@@ -260,6 +261,7 @@ class Cluster:
     ) -> bytes:
         if method != "GET":
             self.check_fence()
+        began, code = monotonic(), "none"
         try:
             request = await self._client.param_serialize(
                 method,
@@ -271,8 +273,11 @@ class Cluster:
             )
             response = await self._client.call_api(*request, _request_timeout=timeout_s)
             text = await response.read()
+            code = str(response.status)
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             raise Unavailable(f"the API server does not answer: {_words(error)}") from error
+        finally:
+            metrics.count_call(method, path, code, monotonic() - began)
         _check(response.status, text)
         return bytes(text)
 

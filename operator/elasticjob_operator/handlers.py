@@ -7,7 +7,7 @@ before any reconcile, since its peers hang until they hear it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import kopf
@@ -16,6 +16,7 @@ from elasticjob_operator import api, endings, kopf_toggles, labels, node_facts, 
 from elasticjob_operator.node_facts import Node
 from elasticjob_operator.pod_facts import StorePod, WorkerPod
 from elasticjob_operator.rounds import Rounds
+from elasticjob_operator.watches import Watches
 from elasticjob_operator.workqueue import Key, WorkQueue
 
 Body = Mapping[str, Any]
@@ -46,6 +47,10 @@ class Indices:
     def job(self, key: Key) -> dict[str, Any] | None:
         return next(iter(self.jobs.get(tuple(key), ())), None)
 
+    def statuses(self) -> Iterator[dict[str, Any]]:
+        """Return the status of every job."""
+        return (job.get("status") or {} for found in self.jobs.values() for job in found)
+
     def workers(self, key: Key) -> Iterable[WorkerPod]:
         return self.workers_by_job.get(tuple(key), ())
 
@@ -63,14 +68,20 @@ class Indices:
         return set(self.jobs_by_node.get(node, ()))
 
 
+def watched(*, sees_nodes: bool) -> list[str]:
+    """Return the resources that are watched."""
+    return [api.PLURAL, "pods", *(["nodes"] if sees_nodes else [])]
+
+
 def register(
-    queue: WorkQueue, stores: Rounds, indices: Indices, *, sees_nodes: bool
+    queue: WorkQueue, stores: Rounds, indices: Indices, watches: Watches, *, sees_nodes: bool
 ) -> kopf.OperatorRegistry:
     """Return the handlers for kopf; nodes are watched only where that is allowed."""
     kopf_toggles.install()
     registry = kopf.OperatorRegistry()
     indices.sees_nodes = sees_nodes
     _register_settings(registry, indices)
+    _register_login(registry, watches)
     _register_indices(registry)
     _register_events(registry, queue, stores)
     if sees_nodes:
@@ -94,11 +105,36 @@ def _register_settings(registry: kopf.OperatorRegistry, indices: Indices) -> Non
             indices.nodes = by_name[nodes.__name__]
             indices.jobs_by_node = by_name[jobs_on_nodes.__name__]
 
+
+def _register_login(registry: kopf.OperatorRegistry, watches: Watches) -> None:
+    sessions: dict[kopf.ConnectionInfo, kopf.AiohttpSession] = {}
+
     @kopf.on.login(registry=registry)
-    def log_in(**everything: Any) -> kopf.ConnectionInfo | None:
-        return kopf.login_with_service_account(**everything) or kopf.login_with_kubeconfig(
-            **everything
-        )
+    async def log_in(**everything: Any) -> kopf.AiohttpSession | None:
+        found = kopf.login_with_service_account(**everything)
+        found = found or kopf.login_with_kubeconfig(**everything)
+        if found is None:
+            return None
+        if found not in sessions:  # kopf knows by the session which credentials were refused
+            sessions.clear()
+            sessions[found] = _session(found, watches)
+        return sessions[found]
+
+
+def _session(found: kopf.ConnectionInfo, watches: Watches) -> kopf.AiohttpSession:
+    listening = watches.session(
+        headers=found.as_http_headers(),
+        tls=found.as_ssl_context(),
+        proxy=found.proxy_url,
+        trust_env=found.trust_env,
+    )
+    return kopf.AiohttpSession(
+        server=found.server,
+        default_namespace=found.default_namespace,
+        priority=found.priority,
+        expiration=found.expiration,
+        aiohttp_session=listening,
+    )
 
 
 def _register_indices(registry: kopf.OperatorRegistry) -> None:

@@ -23,6 +23,7 @@ from elasticjob_operator import (
     events,
     history,
     last_words,
+    metrics,
     node_facts,
     plan,
     pod_facts,
@@ -267,6 +268,7 @@ class Reconciler:
             return wait_s
         document = status.model_dump(by_alias=True, exclude_none=True)
         await self._cluster.write_status(job.metadata, document)
+        metrics.count_news(job.status, status)
         news = events.events(decided, outcome, status)
         memory.status, memory.told_at = status, monotonic()
         memory.untold, memory.ended = report.Outcome(), {}

@@ -11,13 +11,13 @@ import contextlib
 import dataclasses
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Final
 
 import aiohttp
 
-from elasticjob_operator import api
+from elasticjob_operator import api, metrics
 from elasticjob_operator.mirror import Mirror
 from elasticjob_operator.observed import Drained, StoreView
 from elasticjob_operator.stores import Etcd, Store, StoreError, gateway
@@ -132,7 +132,7 @@ class Link:
         Raises:
             StoreError: they were not written, or nobody knows.
         """
-        await self._store.write({self._mirror.keys.settings: wire.encode(settings)})
+        await self._write({self._mirror.keys.settings: wire.encode(settings)})
 
     async def mark_gone(self, uid: str, reason: str) -> None:
         """Take this pod out of the rendezvous, in one step, so that all hear it at once.
@@ -169,9 +169,7 @@ class Link:
         keys = self._mirror.keys
         for uid, reason in list(self._unwritten.items()):
             gone = wire.Gone(uid, reason[:1024])
-            await self._store.write(
-                {keys.gone(uid): wire.encode(gone)}, self._mirror.member_keys(uid)
-            )
+            await self._write({keys.gone(uid): wire.encode(gone)}, self._mirror.member_keys(uid))
             self._unwritten.pop(uid, None)
             log.info("%s: took the pod with UID %s out: %s", self._run_id, uid, reason)
         await self._flush_drains()
@@ -184,8 +182,12 @@ class Link:
             if uid not in known
         ]
         if drains:
-            await self._store.write({keys.drain(d.uid): wire.encode(d) for d in drains})
+            await self._write({keys.drain(d.uid): wire.encode(d) for d in drains})
             log.info("%s: asked %d pods to leave: %s", self._run_id, len(drains), drains[0].reason)
+
+    async def _write(self, documents: Mapping[str, bytes], removed: Sequence[str] = ()) -> None:
+        with metrics.timed(metrics.STORE_WRITES):
+            await self._store.write(documents, removed)
 
     # --- what the operator hears ---
 

@@ -32,6 +32,9 @@ class Settings:
         lease: Of several operators the one that holds this lease works: its namespace and name,
             as in ``system/operator``. Without it this is the only one.
         key_ref: Where the operator's own secret is kept: NAMESPACE/NAME of a Secret.
+        metrics_port: Where Prometheus is answered; nowhere when 0.
+        silence_limit_s: A watch on which nothing came for longer is stuck. The API server sends a
+            bookmark every 60 s.
         authority: That secret. It comes not from the environment, but is read when the operator
             starts.
     """
@@ -46,6 +49,8 @@ class Settings:
     operator_namespace: str = ""
     lease: str = ""
     key_ref: str = "default/elasticjob-operator-key"
+    metrics_port: int = 8081
+    silence_limit_s: int = 300
     authority: Authority = field(default_factory=authority.new, repr=False, compare=False)
 
 
@@ -71,6 +76,8 @@ def read(environment: Mapping[str, str]) -> Settings:
         ),
         namespace=texts.get("NAMESPACE", Settings.namespace),
         probe_port=_number(texts, "PROBE_PORT", Settings.probe_port, 0, 65_535),
+        metrics_port=_number(texts, "METRICS_PORT", Settings.metrics_port, 0, 65_535),
+        silence_limit_s=_number(texts, "SILENCE_LIMIT_S", Settings.silence_limit_s, 1, 86_400),
         workers=_number(texts, "WORKERS", Settings.workers, 1, 1000),
         log_format=_one_of(texts, "LOG_FORMAT", Settings.log_format, LOG_FORMATS),
         operator_namespace=texts.get("OPERATOR_NAMESPACE", Settings.operator_namespace),

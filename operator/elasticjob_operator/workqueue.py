@@ -8,11 +8,13 @@ that doubles, and does not hold up the others.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from time import monotonic
 from typing import Final, NamedTuple
 
-from elasticjob_operator import backoff
+from elasticjob_operator import backoff, metrics
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +43,11 @@ Work = Callable[[Key], Awaitable[float | None]]
 class WorkQueue:
     """The jobs that need a look."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
         self._ready: asyncio.Queue[Key] = asyncio.Queue()
         self._dirty: set[Key] = set()
-        self._busy: set[Key] = set()
+        self._busy: dict[Key, float] = {}
         self._failures: dict[Key, int] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
 
@@ -72,20 +75,39 @@ class WorkQueue:
         while True:
             key = await self._ready.get()
             self._dirty.discard(key)
-            self._busy.add(key)
-            try:
+            with self.in_work(key):
                 delay_s = await self._attempt(work, key)
-            finally:
-                self._busy.discard(key)
             if key in self._dirty:
                 self._ready.put_nowait(key)
             elif delay_s is not None:
                 self.add_after(key, delay_s)
 
+    @contextlib.contextmanager
+    def in_work(self, key: Key) -> Iterator[None]:
+        """Within this, the job counts as looked after."""
+        self._busy[key] = self._clock()
+        try:
+            yield
+        finally:
+            del self._busy[key]
+
+    @property
+    def depth(self) -> int:
+        """How many jobs wait for a look."""
+        return self._ready.qsize()
+
+    def busy_s(self) -> dict[Key, float]:
+        """Return the jobs in work, and for how long they have been."""
+        now = self._clock()
+        return {key: now - since for key, since in self._busy.items()}
+
     async def _attempt(self, work: Work, key: Key) -> float | None:
+        began, result = self._clock(), "error"
         try:
             delay_s = await work(key)
+            result = "ok"
         except Retry as error:
+            result = "retry"
             delay_s = self._backoff_s(key)
             log.warning("%s: %s; again in %.1f s", key, error, delay_s)
         except Exception:  # one broken job must not hold up the others
@@ -93,6 +115,8 @@ class WorkQueue:
             log.exception("%s: the operator has a fault here; again in %.1f s", key, delay_s)
         else:
             self._failures.pop(key, None)
+        finally:
+            metrics.RECONCILES.labels(result).observe(self._clock() - began)
         return delay_s
 
     def _backoff_s(self, key: Key) -> float:

@@ -1,5 +1,6 @@
 """The chart renders what the operator needs and nothing more, and refuses what it does not know."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -238,3 +239,34 @@ def test_people_who_may_edit_a_namespace_may_edit_its_jobs():
 )
 def test_a_value_that_is_wrong_or_not_known_is_refused_by_name(setting, words):
     assert words in refusal(setting)
+
+
+def test_prometheus_finds_every_replica():
+    documents = render("metrics.serviceMonitor.enabled=true")
+    service, monitor = the("Service", documents), the("ServiceMonitor", documents)
+    assert service["spec"]["clusterIP"] == "None"
+    pod = the("Deployment", documents)["spec"]["template"]
+    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    ports = {port["name"] for port in pod["spec"]["containers"][0]["ports"]}
+    assert service["spec"]["ports"][0]["targetPort"] in ports
+    selector = monitor["spec"]["selector"]["matchLabels"]
+    assert selector.items() <= service["metadata"]["labels"].items()
+    assert monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
+
+
+def test_what_needs_other_operators_is_left_out_unless_asked_for():
+    kinds = {document["kind"] for document in render()}
+    assert kinds.isdisjoint({"ServiceMonitor", "PrometheusRule", "ConfigMap"})
+    assert of_kind("Service", render("metrics.enabled=false")) == []
+
+
+def test_alerts_and_dashboard_are_those_of_the_files():
+    settings = ("metrics.prometheusRule.enabled=true", "metrics.dashboard.enabled=true")
+    documents = render(*settings, "metrics.dashboard.namespace=grafana")
+    rules = yaml.safe_load((CHART / "monitoring" / "alerts.yaml").read_text())
+    assert the("PrometheusRule", documents)["spec"] == rules
+    dashboard = the("ConfigMap", documents)
+    assert dashboard["metadata"]["namespace"] == "grafana"
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+    told = json.loads(dashboard["data"]["elasticjob.json"])
+    assert told == json.loads((CHART / "monitoring" / "dashboard.json").read_text())

@@ -172,6 +172,7 @@ class Operator:
             "ELASTICJOB_OPERATOR_NAMESPACE": kubectl.namespace,
             "ELASTICJOB_OPERATOR_KEY_REF": f"{kubectl.namespace}/elasticjob-operator-key",
             "ELASTICJOB_OPERATOR_PROBE_PORT": "0",
+            "ELASTICJOB_OPERATOR_METRICS_PORT": "0",
             **{f"ELASTICJOB_OPERATOR_{name}": value for name, value in settings.items()},
         }
         self._process = None

@@ -27,9 +27,14 @@ def test_each_setting_has_its_variable():
             "ELASTICJOB_OPERATOR_LOG_FORMAT": "json",
             "ELASTICJOB_OPERATOR_OPERATOR_NAMESPACE": "infra",
             "ELASTICJOB_OPERATOR_KEY_REF": "infra/key",
+            "ELASTICJOB_OPERATOR_LEASE": "infra/operator",
+            "ELASTICJOB_OPERATOR_METRICS_PORT": "9",
+            "ELASTICJOB_OPERATOR_SILENCE_LIMIT_S": "90",
         }
     )
-    assert read == Settings("c", "e", "Always", "ml", 0, 3, "json", "infra", "", "infra/key")
+    assert read == Settings(
+        "c", "e", "Always", "ml", 0, 3, "json", "infra", "infra/operator", "infra/key", 9, 90
+    )
 
 
 @pytest.mark.parametrize(
