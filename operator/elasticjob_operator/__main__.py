@@ -16,7 +16,17 @@ from typing import Final
 import kopf
 from kopf._core.engines.peering import Identity
 
-from elasticjob_operator import api, cluster, crd, endpoints, handlers, keychain, logs, metrics, settings
+from elasticjob_operator import (
+    api,
+    cluster,
+    crd,
+    endpoints,
+    handlers,
+    keychain,
+    logs,
+    metrics,
+    settings,
+)
 from elasticjob_operator.execution import Executor
 from elasticjob_operator.gauges import Gauges
 from elasticjob_operator.health import Health
