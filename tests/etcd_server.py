@@ -40,14 +40,19 @@ def free_ports(count):
 
 
 class Etcd:
-    """One etcd process on a fixed port: started, killed, frozen, emptied as a test likes."""
+    """One etcd process on a fixed port: started, killed, frozen, emptied as a test likes.
 
-    def __init__(self, folder, *, flags=(), tls=None):
+    It is reached at ``host``, and listens there or at ``listens``.
+    """
+
+    def __init__(self, folder, *, flags=(), tls=None, host="127.0.0.1", listens=None):
         self.folder = folder
         self.tls = tls
         self.token = "first"
         self.port, self._peer_port = free_ports(2)
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+        scheme = "https" if tls else "http"
+        self.url = f"{scheme}://{host}:{self.port}"
+        self._listens = f"{scheme}://{listens or host}:{self.port}"
         self._flags = list(flags)
         self._process = None
 
@@ -56,7 +61,7 @@ class Etcd:
         command = [
             program(),
             f"--data-dir={self.folder / 'data'}",
-            f"--listen-client-urls={self.url}",
+            f"--listen-client-urls={self._listens}",
             f"--advertise-client-urls={self.url}",
             f"--listen-peer-urls={peer}",
             f"--initial-advertise-peer-urls={peer}",

@@ -28,6 +28,7 @@ HISTORY_ROUNDS = 20
 LISTED_MEMBERS = 256
 LISTED_HISTORY_MEMBERS = 64
 
+URL = r"^http://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$"
 Replicas = Annotated[int, Field(ge=1, le=MAX_REPLICAS)]
 
 
@@ -54,7 +55,7 @@ class Etcd(Model):
     back empty, which costs the job nothing: the others, or the workers, bring back what it had."""
 
     endpoints: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^http://[A-Za-z0-9.-]+:[0-9]{1,5}$")], ...],
+        tuple[Annotated[str, Field(pattern=URL)], ...],
         Field(max_length=16),
     ] = ()
     """Client URLs of an etcd that is already there, such as `http://etcd.infra.svc:2379`. When

@@ -140,6 +140,10 @@ def exit_codes(**on):
             "spec.rendezvous.etcd.endpoints[0]: Invalid value",
         ),
         (
+            {"rendezvous": {"etcd": {"endpoints": ["http://fd00::9:2379"]}}},
+            "spec.rendezvous.etcd.endpoints[0]: Invalid value",
+        ),
+        (
             {"rendezvous": {"etcd": {"members": 2}}},
             'spec.rendezvous.etcd.members: Unsupported value: 2: supported values: "1", "3"',
         ),

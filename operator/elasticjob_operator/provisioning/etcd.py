@@ -45,6 +45,7 @@ def _several(job: api.ElasticJob) -> bool:
 def _service(job: api.ElasticJob) -> Manifest:
     service = owned(job, *SERVICE, names.store(job), labels.STORE)
     service["spec"] = {
+        "ipFamilyPolicy": "PreferDualStack",
         "selector": {labels.JOB: job.metadata.name, labels.ROLE: labels.STORE},
         "ports": [{"name": "etcd", "port": CLIENT_PORT, "targetPort": "etcd"}],
     }
@@ -55,6 +56,7 @@ def _peers(job: api.ElasticJob) -> Manifest:
     service = owned(job, *SERVICE, names.peers(job), labels.STORE)
     service["spec"] = {
         "clusterIP": "None",
+        "ipFamilyPolicy": "PreferDualStack",
         # They must find each other before any of them can be ready.
         "publishNotReadyAddresses": True,
         "selector": {labels.JOB: job.metadata.name, labels.ROLE: labels.STORE},

@@ -58,6 +58,18 @@ def test_the_operator_asks_the_services_address_once_it_is_known():
     assert addresses.store_urls(job, "fd00::9") == ("https://[fd00::9]:2379",)
 
 
+def test_the_stores_services_have_addresses_of_both_families_where_there_are_two():
+    job = builders.a_job(rendezvous={"etcd": {"members": 3}})
+    made = provisioning.manifests(job, SETTINGS)
+    services = [manifest for manifest in made if manifest["kind"] == "Service"]
+    assert {service["spec"]["ipFamilyPolicy"] for service in services} == {"PreferDualStack"}
+
+
+def test_an_external_etcd_may_have_an_ipv6_address():
+    job = builders.a_job(rendezvous={"etcd": {"endpoints": ["http://[fd00::9]:2379"]}})
+    assert addresses.worker_endpoint(job) == "etcd://[fd00::9]:2379"
+
+
 def test_an_etcd_that_lost_its_data_is_another_cluster():
     stateful_set = next(
         one
