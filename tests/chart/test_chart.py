@@ -199,6 +199,26 @@ def test_nobody_may_run_programs_in_pods():
                 assert not {"impersonate", "escalate", "bind"} & {*rule["verbs"]}
 
 
+def test_the_test_may_make_its_own_job_and_nothing_else():
+    (create, own) = one("Role", "elasticjob-test", render())["rules"]
+    assert (create["resources"], create["verbs"]) == (["elasticjobs"], ["create"])
+    assert (own["resources"], own["verbs"]) == (["elasticjobs"], ["get", "delete"])
+    assert own["resourceNames"] == ["elasticjob-test"]
+
+
+def test_the_test_is_made_where_the_operator_serves():
+    documents = render("operator.watchNamespace=ml", "image.pullSecrets[0].name=registry")
+    assert one("Role", "elasticjob-test", documents)["metadata"]["namespace"] == "ml"
+    arguments = the("Pod", documents)["spec"]["containers"][0]["args"]
+    assert {"--namespace=ml", "--pull-secret=registry"} <= set(arguments)
+
+
+def test_the_tests_pod_is_none_of_the_operators():
+    documents = render()
+    selector = the("Service", documents)["spec"]["selector"]
+    assert not selector.items() <= the("Pod", documents)["metadata"]["labels"].items()
+
+
 def test_nobody_gets_a_wildcard():
     for role in [*of_kind("ClusterRole", render()), *of_kind("Role", render())]:
         for rule in role["rules"]:

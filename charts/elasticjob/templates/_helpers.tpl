@@ -28,6 +28,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- printf "%s-operator-key" (include "elasticjob.name" .) -}}
 {{- end -}}
 
+{{/* Not the operator's selector: no Service and no budget may count the test's pod. */}}
+{{- define "elasticjob.testLabels" -}}
+app.kubernetes.io/name: elasticjob-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: elasticjob
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
 {{/* An image's full name; call with a dict of root and image. */}}
 {{- define "elasticjob.image" -}}
 {{- printf "%s%s:%s" .root.Values.image.prefix .image.repository (.image.tag | default .root.Chart.AppVersion) -}}
