@@ -56,10 +56,10 @@ test-kills: setup-local  ## kill a worker KILLS times (20) at random moments of 
 scoreboard: .venv/.ready $(TRAINING)/.ready  ## sixteen situations, torch's rendezvous and ours side by side (15 min)
 	@$(BIN)/python -m benchmarks.scoreboard
 
-bench: setup-bench  ## measure against torch, in one run (an hour); writes build/bench.json
-	@$(BENCH)
+bench: setup-bench  ## measure against torch, and the operator at scale (40 min); writes build/bench.json
+	@$(BENCH) --chart=docs/growth.svg
 
-bench-quick: setup-bench  ## the same with fewer and smaller cases (about 8 min)
+bench-quick: setup-bench  ## the same with fewer and smaller cases, and without a cluster (4 min)
 	@$(BENCH) --quick
 
 crds: .venv/.ready  ## write crds/, and the chart's copy, anew from the models
@@ -88,6 +88,7 @@ setup-current setup-kind: .venv/.ready
 
 # What torch's own backends for etcd need is kept apart: nothing of ours may come to use it.
 setup-bench: setup-local
+	@$(BIN)/python -m localcluster build kwok > /dev/null
 	@test -d $(PEERS) || $(BIN)/pip install --quiet --target $(PEERS) python-etcd==0.4.5
 
 binaries: .venv/.ready

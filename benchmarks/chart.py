@@ -38,6 +38,11 @@ def growth(rows: Iterable[Row]) -> str:
     )
 
 
+def shows(row: Row) -> bool:
+    """Return whether the drawing has a place for this row."""
+    return any(row.case == case for case, _ in _PANELS)
+
+
 def curves(rows: Sequence[Row], case: str) -> dict[str, Points]:
     """Return the curves of a case: ours, and those of its peers."""
     found: dict[str, list[tuple[float, float]]] = {}

@@ -11,7 +11,7 @@ from typing import Any, Final
 RUNS: Final = 3
 OURS: Final = "ours"
 
-_SKIPPED: Final = "not measured at this size in the quick run"
+_SKIPPED: Final = "not measured at this size"
 _SMALLER: Final = " (at a smaller size; not tried at this one)"
 
 Measure = Callable[[int, float], float]
@@ -120,12 +120,15 @@ class Series:
         return None if self.note or not self.figures else statistics.median(self.figures)
 
 
-def compare(case: Case, limit_s: float) -> Iterator[Row]:
+def compare(
+    case: Case, limit_s: float, is_late: Callable[[], bool] = lambda: False
+) -> Iterator[Row]:
     """Measure a case at all its sizes, ours and the others by turns.
 
     Args:
         case: The case.
         limit_s: For any one measurement.
+        is_late: Whether there is time for one run only.
     """
     ours = {store: Series(f"{OURS} {store}".rstrip(), m) for store, m in case.ours.items()}
     peers = [Series(name, measure) for name, measure in case.peers.items()]
@@ -138,7 +141,9 @@ def compare(case: Case, limit_s: float) -> Iterator[Row]:
         for peer in peers:
             if n > case.peers_up_to:
                 peer.note = peer.note or _SKIPPED
-        for _ in range(case.runs):
+        for run in range(case.runs):
+            if run and is_late():
+                break
             for series in everyone:
                 series.run(n, limit_s)
         for store, one in ours.items():

@@ -152,10 +152,11 @@ def _torch_etcd_v2(run: Run, _index: int) -> Any:
     except ImportError:
         raise NotMeasured("the package python-etcd is not installed") from None
     from torch.distributed.elastic.rendezvous import etcd_rendezvous_backend as v2  # noqa: PLC0415
+    from torch.distributed.elastic.rendezvous.etcd_store import EtcdStore  # noqa: PLC0415
 
     client = etcd.Client(host=HOST, port=run.port, read_timeout=60)
     backend = v2.EtcdRendezvousBackend(client, run.run_id, key_prefix="/torch/elastic/rendezvous")
-    return _torch_handler(run, None, backend)
+    return _torch_handler(run, EtcdStore(client, "/torch/elastic/store"), backend)
 
 
 def _torch_etcd_legacy(run: Run, _index: int) -> Any:

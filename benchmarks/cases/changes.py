@@ -63,7 +63,7 @@ def cases(*, quick: bool) -> list[Case]:
         _case("round-after-death", _round_after_death, f"{_LEASE}; last call 1 s", is_slow=quick),
         _case("leave", _round_after_leave, "last call 1 s"),
         _case("store-restart", _restart, "the store's process is killed and started again"),
-        _last_call(5.0 if quick else 30.0),
+        _last_call(2.0 if quick else 10.0),
     ]
 
 
@@ -82,7 +82,7 @@ def _play(contender: Contender, scene: Scene) -> Measure:
             there.expect(n)
             _enter(there, limit_s)
             time.sleep(1.0)  # the round has settled; beats are somewhere between two
-            return scene(there, min(limit_s, 60.0))
+            return scene(there, min(limit_s, 30.0))
 
     return measure
 

@@ -9,22 +9,25 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from benchmarks import contenders, servers
-from benchmarks.comparison import Case, Measure
+from benchmarks.comparison import Case, Measure, NotMeasured
 from benchmarks.contenders import Contender, Run
 from benchmarks.crowd import Crowd, enter
 
-_QUICK_SIZES: Final = (2, 8, 32, 64, 128, 256)
-_FULL_SIZES: Final = (*_QUICK_SIZES, 512, 1024)
-_QUICK_BYTES_SIZES: Final = (8, 32, 128)
+_QUICK_SIZES: Final = (8, 64, 256)
+_FULL_SIZES: Final = (2, 8, 32, 64, 128, 256, 512, 1024)
+_QUICK_BYTES_SIZES: Final = (8, 64)
 _BYTES_SIZES: Final = (8, 32, 128, 256, 512)
 _QUICK_PEERS_UP_TO: Final = 64
+_BYTES_PEERS_UP_TO: Final = 128
+_LEGACY_UP_TO: Final = 64
 _BOUNDS: Final = {"etcd": contenders.WATCH, "c10d": contenders.COUNTER}
 
 
 def cases(*, quick: bool) -> list[Case]:
     """Return the cases of this module."""
     torchs = [contenders.TORCH, contenders.TORCH_NO_INSPECT]
-    on_etcd_v2 = [] if quick else [contenders.TORCH_ETCD_V2, contenders.TORCH_ETCD_LEGACY]
+    on_etcd_v2 = [] if quick else [contenders.TORCH_ETCD_V2]
+    legacy = {} if quick else {contenders.TORCH_ETCD_LEGACY.name: _few}
     sizes = _QUICK_SIZES if quick else _FULL_SIZES
     up_to = _QUICK_PEERS_UP_TO if quick else max(sizes)
     return [
@@ -33,7 +36,7 @@ def cases(*, quick: bool) -> list[Case]:
             sizes,
             "s",
             _measured(contenders.OURS, seconds),
-            _measured(_named([*torchs, *on_etcd_v2]), seconds),
+            {**_measured(_named([*torchs, *on_etcd_v2]), seconds), **legacy},
             {store: (bound.name, seconds(bound)) for store, bound in _BOUNDS.items()},
             peers_up_to=up_to,
         ),
@@ -44,7 +47,7 @@ def cases(*, quick: bool) -> list[Case]:
             _measured(contenders.OURS, transferred),
             _measured(_named(torchs[1:]), transferred),
             remark="TCP payload both ways, of all members together",
-            peers_up_to=up_to,
+            peers_up_to=min(up_to, _BYTES_PEERS_UP_TO),
         ),
     ]
 
@@ -57,6 +60,13 @@ def _measured(
     those: Mapping[str, Contender], measure: Callable[[Contender], Measure]
 ) -> dict[str, Measure]:
     return {name: measure(contender) for name, contender in those.items()}
+
+
+def _few(n: int, limit_s: float) -> float:
+    """Measure torch's oldest handler, which does nothing but wait for long where there are many."""
+    if n > _LEGACY_UP_TO:
+        raise NotMeasured(f"not measured beyond {_LEGACY_UP_TO} members")
+    return seconds(contenders.TORCH_ETCD_LEGACY)(n, limit_s)
 
 
 def seconds(contender: Contender) -> Measure:

@@ -44,7 +44,7 @@ class Settings:
     image_pull_policy: str = "IfNotPresent"
     namespace: str = ""
     probe_port: int = 8080
-    workers: int = 8
+    workers: int = 32
     log_format: str = "text"
     operator_namespace: str = ""
     lease: str = ""

@@ -112,6 +112,11 @@ def test_a_case_on_no_store_in_particular_has_its_bare_name():
     assert (row.case, row.runs) == ("case", 1)
 
 
+def test_when_it_is_late_each_size_is_measured_once():
+    case = Case("case", (2, 4), "s", {"etcd": Side(*[1.0] * 2)})
+    assert [row.runs for row in compare(case, 10, lambda: True)] == [1, 1]
+
+
 def test_figures_that_come_together_are_measured_together():
     taken = []
 
@@ -154,7 +159,7 @@ def test_beyond_a_size_peers_are_left_out_and_it_says_so():
     peer = Side(*[2.0] * 3)
     rows = rows_of(Side(*[1.0] * 9), peer, sizes=(2, 4, 8), peers_up_to=2)
     assert peer.sizes == [2, 2, 2]
-    assert rows[-1].note == "not measured at this size in the quick run"
+    assert rows[-1].note == "not measured at this size"
 
 
 def test_the_table_shows_medians_and_ranges():
