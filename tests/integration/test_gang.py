@@ -33,8 +33,10 @@ def test_enough_workers_for_a_round_find_nodes_together_or_none_does(job, kubect
     nodes.add(slots=1)
     digits = job(replicas=3, template=template(), gangScheduling={"scheduler": "Kubernetes"})
     digits.until_pods("digits-0-0", "digits-1-0", "digits-2-0")
-    told = digits.until_condition("Progressing", "Unschedulable", "False")
-    assert told["message"].startswith("3 of 3 pods find no node, at least 2 must run: ")
+    words = "3 of 3 pods find no node, at least 2 must run: "
+    digits.until(
+        lambda: digits.condition("Progressing")["message"].startswith(words), "all to find none"
+    )
     assert placed(kubectl) == [], "one would fit, and two are needed"
     nodes.add(slots=1)
     digits.until(lambda: len(placed(kubectl)) == 2, "two to find nodes together")
