@@ -123,7 +123,7 @@ async def _serve(the_cluster: cluster.Cluster, stores: Rounds, chosen: settings.
     watches = Watches(handlers.watched(sees_nodes=sees_nodes))
     registry = handlers.register(queue, stores, indices, watches, sees_nodes=sees_nodes)
     fenced = the_cluster.fenced(leadership.holds) if leadership else the_cluster
-    executor = Executor(fenced, stores, queue.add, chosen)
+    executor = Executor(fenced, stores, queue.add)
     reconciler = Reconciler(fenced, stores, indices, executor, chosen)
     running = functools.partial(queue.run, reconciler.reconcile, chosen.workers)
     leads = leadership.holds if leadership else lambda: True

@@ -28,7 +28,7 @@ HISTORY_ROUNDS = 20
 LISTED_MEMBERS = 256
 LISTED_HISTORY_MEMBERS = 64
 
-URL = r"^http://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$"
+URL = r"^https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$"
 Replicas = Annotated[int, Field(ge=1, le=MAX_REPLICAS)]
 
 
@@ -42,6 +42,17 @@ class Storage(Model):
     """How large, such as `1Gi`; at least 256Mi, since etcd sets room aside for its log."""
     storage_class_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
     """The StorageClass; the cluster's default when left out."""
+
+
+SECRET_KEYS = ("ca.crt", "tls.crt", "tls.key", "username", "password")
+"""What a Secret with credentials may hold: any of them, those that belong together both."""
+
+
+class SecretRef(Model):
+    """A Secret in the job's namespace."""
+
+    name: Annotated[str, Field(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+    """Its name."""
 
 
 class Etcd(Model):
@@ -58,8 +69,12 @@ class Etcd(Model):
         tuple[Annotated[str, Field(pattern=URL)], ...],
         Field(max_length=16),
     ] = ()
-    """Client URLs of an etcd that is already there, such as `http://etcd.infra.svc:2379`. When
-    empty, the operator runs an etcd for this job alone."""
+    """Client URLs of an etcd that is already there, such as `https://etcd.infra.svc:2379`. When
+    empty, the operator runs an etcd for this job alone, with TLS."""
+    secret_ref: SecretRef | None = None
+    """The Secret with what it takes to be let in at the endpoints: any of the keys `ca.crt`,
+    `tls.crt` with `tls.key`, and `username` with `password`. It is mounted into the training
+    container; the operator reads it, too, for which its chart needs rbac.readSecrets=true."""
 
 
 class Rendezvous(Model):

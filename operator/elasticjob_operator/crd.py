@@ -331,6 +331,16 @@ FIELD_RULES: dict[str, list[Schema]] = {
             "members and storage are for the job's own etcd, and endpoints name another one:"
             " give either",
         ),
+        _rule(
+            "!has(self.secretRef) || size(self.endpoints) > 0",
+            "secretRef is for endpoints: for the job's own etcd the operator makes the credentials",
+        ),
+        _rule(
+            "self.endpoints.all(e, e.startsWith('https://'))"
+            " || self.endpoints.all(e, e.startsWith('http://'))",
+            "endpoints must be either all https:// or all http://",
+            ".endpoints",
+        ),
     ],
     "rendezvous.etcd.storage": [
         _rule(

@@ -25,9 +25,8 @@ from elasticjob_operator import (
 from elasticjob_operator.observed import Refused
 from elasticjob_operator.plan import RESYNC_S, STORE_AGAIN_S, Plan
 from elasticjob_operator.pod_facts import WorkerPod
-from elasticjob_operator.provisioning import addresses, credentials, gang, names
-from elasticjob_operator.settings import Settings
-from elasticjob_operator.stores.access import NOTHING, Access
+from elasticjob_operator.provisioning import addresses, gang, names
+from elasticjob_operator.store_access import Shown
 from elasticjob_operator.workqueue import Key
 
 log = logging.getLogger(__name__)
@@ -52,6 +51,7 @@ class Memory:
         provisioned: What was made besides the workers, and when.
         store_host: The address of the store's Service.
         borrowed_store: Whether the store is not the job's own.
+        shown: What is shown to the store.
         refused: Why the last pods that were to be made were not.
     """
 
@@ -65,6 +65,7 @@ class Memory:
     provisioned_at: float = -RESYNC_S
     store_host: str = ""
     borrowed_store: bool = False
+    shown: Shown | None = None
     refused: Refused | None = None
 
 
@@ -102,16 +103,11 @@ class Executor:
     """Carries out plans, one job at a time each."""
 
     def __init__(
-        self,
-        the_cluster: cluster.Cluster,
-        stores: rounds.Rounds,
-        dirty: Callable[[Key], None],
-        settings: Settings,
+        self, the_cluster: cluster.Cluster, stores: rounds.Rounds, dirty: Callable[[Key], None]
     ) -> None:
         self._cluster = the_cluster
         self._stores = stores
         self._dirty = dirty
-        self._settings = settings
 
     async def carry_out(self, key: Key, decided: Plan, memory: Memory) -> Effects:
         """Do what was decided, in its order, up to the first thing that cannot be done."""
@@ -212,20 +208,13 @@ class Executor:
         return await self._cluster.apply(manifest)
 
     def _follow(self, key: Key, job: api.ElasticJob, memory: Memory) -> None:
+        if memory.shown is None or memory.shown.access is None:
+            return
         memory.borrowed_store = not names.has_own_store(job)
         urls = addresses.store_urls(job, memory.store_host)
-        where = stores.Etcd(urls, self._access(job))
+        where = stores.Etcd(urls, memory.shown.access)
         told = job.status.rendezvous.model_copy(update={"run_id": observed.run_id(job)})
         self._stores.follow(memory.uid, where, told, lambda: self._dirty(key))
-
-    def _access(self, job: api.ElasticJob) -> Access:
-        if not names.has_own_store(job):
-            return NOTHING
-        pair = credentials.of_operator(job, self._settings)
-        authority, certificate, key = (
-            text.decode() for text in (pair.authority, pair.certificate, pair.key)
-        )
-        return Access(authority, certificate, key, addresses.store_host(job))
 
     # --- workers ---
 

@@ -89,6 +89,8 @@ class Observed:
     pods: tuple[WorkerPod, ...] = ()
     store_pods: tuple[StorePod, ...] = ()
     store: StoreView = field(default_factory=StoreView)
+    locked_out: str = ""
+    """Why the operator has nothing to show to the store, as a sentence; empty if it has."""
     store_members: Members = ()
     """The members of a store of several, as it lists them itself; asked for while not all of its
     pods are ready."""

@@ -37,6 +37,7 @@ from elasticjob_operator.pod_facts import StorePod, WorkerPod
 from elasticjob_operator.policies import refusals
 from elasticjob_operator.provisioning import names
 from elasticjob_operator.settings import Settings
+from elasticjob_operator.store_access import StoreAccess
 from elasticjob_operator.store_members import Members
 from elasticjob_operator.stores import StoreError
 from elasticjob_operator.workqueue import Key, Retry
@@ -88,6 +89,7 @@ class Reconciler:
         self._sight = sight
         self._executor = executor
         self._settings = settings
+        self._access = StoreAccess(the_cluster, settings)
         self._memories: dict[Key, Memory] = {}
 
     async def reconcile(self, key: Key) -> float | None:
@@ -156,12 +158,15 @@ class Reconciler:
         pods = await self._with_unseen(job, pods, memory)
         stores = [pod for pod in self._sight.store(key) if pod.job_uid == memory.uid]
         link = self._stores.link(memory.uid)
+        store = link.view if link else StoreView()
+        memory.shown = await self._access.shown(job, memory.shown, heard=store.reachable)
         seen = Observed(
             now=datetime.now(timezone.utc),
             job=job,
             pods=tuple(pod_facts.by_age(pods)),
             store_pods=tuple(sorted(stores, key=lambda pod: pod.name)),
-            store=link.view if link else StoreView(),
+            store=store,
+            locked_out=memory.shown.problem,
             refused=memory.refused,
         )
         seen = dataclasses.replace(seen, store_members=await self._store_members(seen))

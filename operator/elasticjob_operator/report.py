@@ -253,6 +253,8 @@ def _store_words(facts: Facts) -> Words:
         return _quorum_words(facts.observed)
     if store.reachable:
         return True, "StoreAnswers", f"the rendezvous store at {told.endpoint} answers"
+    if facts.observed.locked_out:
+        return False, "CredentialsUnusable", facts.observed.locked_out
     problem = store.problem or "not reached yet"
     words = f"the rendezvous store at {told.endpoint} does not answer: {problem}"
     return False, "StoreUnreachable", words

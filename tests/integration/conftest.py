@@ -161,11 +161,11 @@ def kubectl(plane):
 class Operator:
     """The operator's process, under a name of its own."""
 
-    def __init__(self, plane, kubectl, log, **settings):
+    def __init__(self, plane, kubectl, log, *, groups=("system:masters",), **settings):
         self._log = log
         self._calls_log, self._began = audit.log(plane.folder.parent), time.time()
         path = log.with_suffix(".kubeconfig")
-        kubeconfig = plane.kubeconfig_for(audit.USER, path=path, groups=["system:masters"])
+        kubeconfig = plane.kubeconfig_for(audit.USER, path=path, groups=groups)
         self._environment = {
             **os.environ,
             "KUBECONFIG": str(kubeconfig),
@@ -416,6 +416,12 @@ def job(kubectl, etcd_url):
     """Creates jobs whose workers meet in the test's etcd."""
     with Client([etcd_url]) as client:
         yield jobs(kubectl, client, etcd_url)
+
+
+@pytest.fixture
+def job_in(kubectl):
+    """Creates jobs that meet in an etcd of the test's own: `job_in(client, rendezvous=...)`."""
+    return lambda client, **spec: jobs(kubectl, client, "")(**spec)
 
 
 @pytest.fixture

@@ -56,6 +56,21 @@ def exit_codes(**on):
             ),
         ),
         (
+            {"rendezvous": {"etcd": {"secretRef": {"name": "etcd"}}}},
+            (
+                "spec.rendezvous.etcd: Invalid value: secretRef is for endpoints: for the job's own"
+                " etcd the operator makes the credentials"
+            ),
+        ),
+        (
+            {"rendezvous": {"etcd": {"endpoints": ["http://a:1", "https://b:1"]}}},
+            "endpoints must be either all https:// or all http://",
+        ),
+        (
+            {"rendezvous": {"etcd": {"endpoints": ["https://user:pass@a:1"]}}},
+            "spec.rendezvous.etcd.endpoints[0]: Invalid value",
+        ),
+        (
             {"gangScheduling": {"scheduler": "Kubernetes", "queue": "gold"}},
             "spec.gangScheduling: Invalid value: only Volcano has a queue, not Kubernetes",
         ),

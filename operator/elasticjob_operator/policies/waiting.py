@@ -31,6 +31,11 @@ def store_stuck(facts: Facts) -> Waiting | None:
     return None
 
 
+def locked_out(facts: Facts) -> Waiting | None:
+    problem = facts.observed.locked_out
+    return Waiting("CredentialsUnusable", problem, blocked=True) if problem else None
+
+
 def store_missing(facts: Facts) -> Waiting | None:
     store, told = facts.observed.store, facts.rendezvous
     if store.reachable:
@@ -103,6 +108,7 @@ def training(facts: Facts) -> Waiting | None:
 
 
 CHECKS: tuple[Callable[[Facts], Waiting | None], ...] = (
+    locked_out,
     store_stuck,
     store_missing,
     worker_stuck,

@@ -49,11 +49,16 @@ def store_volume(job: api.ElasticJob, settings: Settings) -> Manifest:
 
 def worker_volume(job: api.ElasticJob, settings: Settings) -> Manifest | None:
     """Return the volume of a worker's pod, if its store asks for anything."""
-    if not names.has_own_store(job):
+    if names.has_own_store(job):
+        secret: Manifest = {"secretName": _name(job, settings, labels.WORKER)}
+    elif reference := job.spec.rendezvous.etcd.secret_ref:
+        # Nothing else that may be in it; optional is which of these are.
+        items = [{"key": key, "path": key} for key in api.SECRET_KEYS]
+        secret = {"secretName": reference.name, "items": items, "optional": True}
+    else:
         return None
-    name = _name(job, settings, labels.WORKER)
     # As whom the training runs is the template's choice.
-    return {"name": VOLUME, "secret": {"secretName": name, "defaultMode": 0o444}}
+    return {"name": VOLUME, "secret": {**secret, "defaultMode": 0o444}}
 
 
 def mount(folder: str) -> Manifest:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import ssl
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
+
+from elasticjob_operator import api
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,40 @@ class Access:
 
 NOTHING: Final = Access()
 """For an etcd that asks for nothing, and whose certificate, if any, the system trusts."""
+
+
+def from_secret(content: Mapping[str, str], *, secure: bool) -> Access:
+    """Return what is in a Secret of the user's, by its keys; others do not count.
+
+    Args:
+        content: Its decoded values.
+        secure: Whether the store is reached by TLS.
+
+    Raises:
+        ValueError: it is of no use; the text says why, and no value.
+    """
+    given = {key: content[key] for key in api.SECRET_KEYS if content.get(key)}
+    if not given:
+        raise ValueError(f"has none of the keys {', '.join(api.SECRET_KEYS)}")
+    for one, other in (("tls.crt", "tls.key"), ("username", "password")):
+        if (one in given) != (other in given):
+            there, missing = (one, other) if one in given else (other, one)
+            raise ValueError(f"has {there} and no {missing}: they belong together")
+    if not secure and (useless := sorted(set(given) & {"ca.crt", "tls.crt"})):
+        raise ValueError(f"has {useless[0]}, which is of use with https:// endpoints alone")
+    found = Access(
+        given.get("ca.crt", ""),
+        given.get("tls.crt", ""),
+        given.get("tls.key", ""),
+        user=given.get("username", "").strip(),
+        password=given.get("password", "").rstrip("\r\n"),
+    )
+    if secure:
+        try:
+            found.context()
+        except ValueError as error:
+            raise ValueError(f"is of no use: {error}") from None
+    return found
 
 
 def _no_pass_phrase() -> str:

@@ -7,12 +7,13 @@ import builders
 import pytest
 from cryptography import x509
 
-from elasticjob_operator import pods, provisioning
+from elasticjob_operator import api, pods, provisioning
 from elasticjob_operator.authority import Authority
 from elasticjob_operator.provisioning import addresses, credentials
 from elasticjob_operator.settings import Settings
 
 SETTINGS = Settings(authority=Authority(b"s" * 32))
+CONTAINER = {"name": "logs", "image": "l"}
 THREE = {"etcd": {"members": 3}}
 EXTERNAL = {"etcd": {"endpoints": ["http://etcd:2379"]}}
 
@@ -91,7 +92,7 @@ def test_each_sees_its_own_secret_and_nothing_else():
     template = {
         "spec": {
             "initContainers": [{"name": "prepare", "image": "p"}],
-            "containers": [{"name": "trainer", "image": "t"}, {"name": "logs", "image": "l"}],
+            "containers": [{"name": "trainer", "image": "t"}, CONTAINER],
         }
     }
     assert mounted(store_pod(builders.a_job())) == {"etcd": store}
@@ -125,6 +126,16 @@ def test_the_store_lets_in_nobody_without_a_certificate_of_this_job():
 def test_members_let_in_each_other_and_no_worker():
     (etcd,) = store_pod(builders.a_job(rendezvous=THREE))["containers"]
     assert {"--peer-client-cert-auth", "--peer-cert-allowed-cn=store"} <= set(etcd["command"])
+
+
+def test_a_secret_of_the_users_is_mounted_into_the_training_container_alone():
+    etcd = {"endpoints": ["https://etcd:2379"], "secret_ref": {"name": "etcd-login"}}
+    template = {"spec": {"containers": [{"name": "trainer", "image": "t"}, CONTAINER]}}
+    pod = worker(builders.a_job(rendezvous={"etcd": etcd}, template=template))["spec"]
+    assert mounted(pod) == {"trainer": "etcd-login"}
+    (volume,) = (v["secret"] for v in pod["volumes"] if "secret" in v)
+    assert [item["path"] for item in volume["items"]] == list(api.SECRET_KEYS)
+    assert volume["optional"] is True, "which of the keys there are is the user's choice"
 
 
 def test_an_external_store_is_not_ours_to_give_certificates_for():

@@ -1,6 +1,7 @@
 """The state table of docs/states.md, row by row: what is seen, and what the status says of it."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import builders
@@ -86,6 +87,9 @@ SITUATIONS = {
     "runPolicy.suspend, no pod is left": job(run_policy=SUSPENDED),
     # waiting for somebody
     "the API server refuses a pod": seen(),
+    "the Secret with the store's credentials cannot be used": builders.Seen(
+        replace(NO_STORE.observed, locked_out="the Secret ml/etcd is not there")
+    ),
     "the store's image cannot be pulled": store_in_trouble(
         trouble=builders.Trouble("etcd", "etcd:9", "ErrImagePull", "not found")
     ),
