@@ -147,7 +147,7 @@ def compare(
             for series in everyone:
                 series.run(n, limit_s)
         for store, one in ours.items():
-            others = [*peers, *([bounds[store]] if store in bounds else [])]
+            others: list[Series | None] = [*peers, *([bounds[store]] if store in bounds else [])]
             for other in others or [None]:
                 yield _row(case, store, n, one, other)
 

@@ -68,9 +68,10 @@ def etcd_v2_program() -> Path:
     if not debian.has_packages():
         raise NotMeasured("no etcd with the v2 API here: it is taken from Debian's etcd-server")
     try:
-        return debian.fetch("etcd-server", "etcd")
+        program: Path = debian.fetch("etcd-server", "etcd")
     except subprocess.CalledProcessError as error:
         raise NotMeasured(f"Debian's etcd cannot be fetched: {error}") from None
+    return program
 
 
 @contextlib.contextmanager

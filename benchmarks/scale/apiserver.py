@@ -63,7 +63,7 @@ class ApiServer:
         connection = getattr(self._own, "connection", None)
         if connection is None:
             connection = self._own.connection = self._connect(_TIMEOUT_S)
-        connection.request(method, path, body and json.dumps(body), _JSON)
+        connection.request(method, path, None if body is None else json.dumps(body), _JSON)
         response = connection.getresponse()
         text = response.read()
         if response.status >= 300:
