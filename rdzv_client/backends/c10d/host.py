@@ -14,6 +14,7 @@ from rdzv_client.backends.c10d import layout as names_of
 from rdzv_client.backends.c10d.layout import Layout, Store, announce, peek, write
 from rdzv_client.backends.c10d.line import Line
 from rdzv_client.backends.c10d.observer import Observer
+from rdzv_client.backends.c10d.operators import declare_gone
 
 MOST_RUNS: Final = 64
 """A job has one, and another one each time that it starts over."""
@@ -85,7 +86,10 @@ class Host:
         layout = Layout(keys)
 
         def job(store: Store) -> None:
-            write(store, layout, documents)
+            gone = {name for name in documents if name.startswith("op/gone/")}
+            write(store, layout, {k: v for k, v in documents.items() if k not in gone})
+            for name in gone:
+                declare_gone(store, keys, wire.decode(wire.Gone, name, documents[name]))
             announce(store, layout, documents)  # nobody may lead yet
 
         self._line.call(job)
