@@ -37,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _read_token(chosen.token_file)
         ended = _serve(chosen)
+    except ImportError as error:
+        words = f"the store is torch's, and {sys.executable} has no torch: {error}"
+        print(f"rdzv_client.c10d_host: {words}", file=sys.stderr)  # noqa: T201
+        return 1
     except (OSError, RuntimeError, ValueError) as error:
         words = str(error).split("\n", 1)[0]
         print(f"rdzv_client.c10d_host: {words}", file=sys.stderr)  # noqa: T201

@@ -80,6 +80,10 @@ class Etcd(Model):
 class Rendezvous(Model):
     """How workers find each other and agree on a round."""
 
+    backend: Literal["etcd", "c10d"] = "etcd"
+    """In which kind of store the workers meet. etcd: in an etcd. c10d: in a torch TCPStore, hosted
+    by a pod of its own that runs the training image, with no storage and no other image; one that
+    is lost is replaced, and filled again by the workers. The image's python3 must have torch."""
     etcd: Etcd = Etcd()
     """The etcd (v3 API) in which the workers meet."""
     join_timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
-from elasticjob_operator import actions
+from elasticjob_operator import actions, provisioning
 from elasticjob_operator.observed import Observed
 from elasticjob_operator.policies import over
-from elasticjob_operator.provisioning import etcd, names
+from elasticjob_operator.provisioning import names
 from elasticjob_operator.timestamps import instant
 from rdzv_client import wire
 
@@ -68,7 +68,7 @@ def dismantle(observed: Observed) -> Iterator[actions.Action]:
     """Yield what takes away the job's store, or what it left in a store that is not its own."""
     if names.has_own_store(observed.job):
         if observed.store_pods:
-            yield actions.RemoveStore(etcd.references(observed.job))
+            yield actions.RemoveStore(provisioning.store_references(observed.job))
     elif observed.store.settings:
         yield actions.EmptyStore()
 

@@ -325,6 +325,15 @@ FIELD_RULES: dict[str, list[Schema]] = {
             "exactly one of onExitCodes, onSignals, onReasons and onPodConditions must be given",
         ),
     ],
+    "rendezvous": [
+        _rule(
+            "self.backend == 'etcd' || (size(self.etcd.endpoints) == 0 && self.etcd.members == 1"
+            " && !has(self.etcd.storage) && !has(self.etcd.secretRef))",
+            "endpoints, secretRef, members and storage are for backend etcd: with backend c10d the"
+            " workers meet in a TCPStore",
+            ".etcd",
+        ),
+    ],
     "rendezvous.etcd": [
         _rule(
             "size(self.endpoints) == 0 || (self.members == 1 && !has(self.storage))",

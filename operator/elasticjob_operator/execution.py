@@ -27,12 +27,12 @@ from elasticjob_operator.plan import RESYNC_S, STORE_AGAIN_S, Plan
 from elasticjob_operator.pod_facts import WorkerPod
 from elasticjob_operator.provisioning import addresses, gang, names
 from elasticjob_operator.store_access import Shown
+from elasticjob_operator.stores.access import Access
 from elasticjob_operator.workqueue import Key
 
 log = logging.getLogger(__name__)
 
 PARALLEL_CREATES: Final = 32
-HEADLESS: Final = "None"
 TELL_AGAIN_S: Final = 1.0
 """The status of a job is written at most so often, and what happens in between is told together."""
 
@@ -131,7 +131,7 @@ class Executor:
         namespace = job.metadata.namespace
         match step:
             case actions.Provision(manifests):
-                await self._provision(manifests, memory)
+                await self._provision(job, manifests, memory)
                 self._follow(key, job, memory)
             case actions.FollowStore():
                 self._follow(key, job, memory)
@@ -176,17 +176,19 @@ class Executor:
 
     # --- what a job needs besides its workers ---
 
-    async def _provision(self, manifests: tuple[actions.Manifest, ...], memory: Memory) -> None:
+    async def _provision(
+        self, job: api.ElasticJob, manifests: tuple[actions.Manifest, ...], memory: Memory
+    ) -> None:
         link = self._stores.link(memory.uid)
         again_s = RESYNC_S if link and link.view.reachable else STORE_AGAIN_S
         is_fresh = monotonic() - memory.provisioned_at < again_s
         if memory.provisioned == manifests and is_fresh:
             return
+        operators_service = ("Service", names.operators_service(job))
         for manifest in manifests:
             made = await self._ensure(manifest, memory.uid)
-            address = made["spec"].get("clusterIP") if made["kind"] == "Service" else None
-            if address and address != HEADLESS:
-                memory.store_host = address
+            if (made["kind"], made["metadata"]["name"]) == operators_service:
+                memory.store_host = made["spec"].get("clusterIP") or ""
         memory.provisioned, memory.provisioned_at = manifests, monotonic()
 
     async def _ensure(self, manifest: actions.Manifest, uid: str) -> cluster.Manifest:
@@ -211,8 +213,7 @@ class Executor:
         if memory.shown is None or memory.shown.access is None:
             return
         memory.borrowed_store = not names.has_own_store(job)
-        urls = addresses.store_urls(job, memory.store_host)
-        where = stores.Etcd(urls, memory.shown.access)
+        where = _where(job, memory.store_host, memory.shown.access)
         told = job.status.rendezvous.model_copy(update={"run_id": observed.run_id(job)})
         self._stores.follow(memory.uid, where, told, lambda: self._dirty(key))
 
@@ -260,6 +261,12 @@ class Executor:
         if pod and pod_facts.owner_uid(pod["metadata"]) == uid:
             return pod_facts.worker_pod(pod)
         raise _taken("Pod", step.name)
+
+
+def _where(job: api.ElasticJob, address: str, access: Access) -> stores.Where:
+    if names.has_host(job):
+        return stores.C10dHost(addresses.bridge_url(job, address), access.token)
+    return stores.Etcd(addresses.store_urls(job, address), access)
 
 
 def _refused(effects: Effects, before: Refused | None) -> Refused | None:

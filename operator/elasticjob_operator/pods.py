@@ -12,22 +12,25 @@ from typing import Any, Final
 
 from elasticjob_operator import api, blueprint, book, labels
 from elasticjob_operator.observed import run_id
-from elasticjob_operator.provisioning import addresses, credentials, gang, names, pod_defaults
+from elasticjob_operator.provisioning import (
+    addresses,
+    client,
+    credentials,
+    gang,
+    names,
+    pod_defaults,
+)
 from elasticjob_operator.provisioning.objects import owner
 from elasticjob_operator.settings import Settings
 
 Manifest = dict[str, Any]
 
-CLIENT_VOLUME: Final = labels.CLIENT
-CLIENT_SOURCE: Final = "/opt/elasticjob/client"
-CLIENT_MOUNT: Final = "/rdzv_client.d"
 TERMINATION_LOG: Final = "/dev/termination-log"
 DEFAULT_GRACE_S: Final = 30
 SAVING_S: Final = 10
 """Between torchrun's SIGKILL of its workers and the kubelet's of torchrun."""
 UNLIMITED_RESTARTS: Final = 1_000_000
 """torchrun would count failures of its peers, too; the operator enforces maxRestarts."""
-COPY_RESOURCES: Final = {"cpu": "250m", "memory": "64Mi"}
 
 
 def worker(job: api.ElasticJob, index: int, attempt: int, settings: Settings) -> Manifest:
@@ -39,7 +42,7 @@ def worker(job: api.ElasticJob, index: int, attempt: int, settings: Settings) ->
     training.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
     if job.spec.client_injection == "Auto":
         image = job.status.client_image or settings.client_image
-        _inject_client(spec, training, image, settings.image_pull_policy)
+        client.inject(spec, training, image, settings.image_pull_policy)
     _mount_credentials(job, spec, training, settings)
     _complete(job, spec)
     name = job.metadata.name
@@ -79,7 +82,7 @@ def environment(
     own = list(training.get("env") or ())
     ours = [*_torchrun(job, index, spec), *_identity(job, index), _termination_log(training)]
     if job.spec.client_injection == "Auto":
-        ours += _python_path(own)
+        ours += client.python_path(own)
     set_by_us = {entry["name"] for entry in ours}
     return [entry for entry in own if entry["name"] not in set_by_us] + ours
 
@@ -136,16 +139,6 @@ def _termination_log(training: Manifest) -> Manifest:
     return {"name": "RDZV_TERMINATION_LOG", "value": path}
 
 
-def _python_path(own: list[Manifest]) -> list[Manifest]:
-    """Put the client before the template's own path, wherever that comes from."""
-    theirs = next((entry for entry in own if entry["name"] == "PYTHONPATH"), None)
-    if theirs is None:
-        return [{"name": "PYTHONPATH", "value": CLIENT_MOUNT}]
-    kept = {**theirs, "name": "RDZV_TEMPLATE_PYTHONPATH"}
-    path = f"{CLIENT_MOUNT}:$(RDZV_TEMPLATE_PYTHONPATH)"
-    return [kept, {"name": "PYTHONPATH", "value": path}]
-
-
 def _field(path: str) -> Manifest:
     return {"valueFrom": {"fieldRef": {"fieldPath": path}}}
 
@@ -157,29 +150,6 @@ def _training(job: api.ElasticJob, spec: Manifest) -> Manifest:
     name = api.training_container(job.spec)
     container: Manifest = next(c for c in spec["containers"] if c["name"] == name)
     return container
-
-
-def _inject_client(spec: Manifest, training: Manifest, image: str, pull_policy: str) -> None:
-    mount = {"name": CLIENT_VOLUME, "mountPath": CLIENT_MOUNT}
-    spec["volumes"] = [
-        *(spec.get("volumes") or ()),
-        {"name": CLIENT_VOLUME, "emptyDir": {"sizeLimit": "64Mi"}},
-    ]
-    training["volumeMounts"] = [
-        *(training.get("volumeMounts") or ()),
-        {**mount, "readOnly": True},
-    ]
-    copy = {
-        "name": CLIENT_VOLUME,
-        "image": image,
-        "imagePullPolicy": pull_policy,
-        "command": ["cp", "-R", f"{CLIENT_SOURCE}/.", CLIENT_MOUNT],
-        "volumeMounts": [mount],
-        # Requests equal limits, so that a pod that is Guaranteed stays so.
-        "resources": {"requests": COPY_RESOURCES, "limits": COPY_RESOURCES},
-        "securityContext": pod_defaults.RESTRICTED,
-    }
-    spec["initContainers"] = [copy, *(spec.get("initContainers") or ())]
 
 
 def _mount_credentials(

@@ -20,7 +20,8 @@ import aiohttp
 from elasticjob_operator import api, metrics
 from elasticjob_operator.mirror import Mirror
 from elasticjob_operator.observed import Drained, StoreView
-from elasticjob_operator.stores import Etcd, Store, StoreError, gateway
+from elasticjob_operator.stores import C10dHost, Store, StoreError, Where, gateway
+from elasticjob_operator.stores.c10d import HostedStore
 from elasticjob_operator.stores.etcd import EtcdStore
 from rdzv_client import wire
 
@@ -38,7 +39,7 @@ class Rounds:
         self._links: dict[str, Link] = {}
 
     def follow(
-        self, uid: str, where: Etcd, told: api.RendezvousStatus, changed: Callable[[], None]
+        self, uid: str, where: Where, told: api.RendezvousStatus, changed: Callable[[], None]
     ) -> Link:
         """Watch this job's store from now on, if that is not so yet.
 
@@ -75,16 +76,19 @@ class Rounds:
             await self._session.close()
 
 
-def _open(session: aiohttp.ClientSession, where: Etcd, told: api.RendezvousStatus) -> Store:
-    return EtcdStore(
-        gateway.Gateway(session, where.urls, where.access), wire.Keys(told.run_id), told.revision
-    )
+def _open(session: aiohttp.ClientSession, where: Where, told: api.RendezvousStatus) -> Store:
+    keys = wire.Keys(told.run_id)
+    if isinstance(where, C10dHost):
+        return HostedStore(session, where, keys, told.round)
+    return EtcdStore(gateway.Gateway(session, where.urls, where.access), keys, told.revision)
 
 
 class Link:
     """One job's store."""
 
-    def __init__(self, store: Store, where: Etcd, run_id: str, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, store: Store, where: Where, run_id: str, changed: Callable[[], None]
+    ) -> None:
         self._store, self._where, self._run_id = store, where, run_id
         self._changed = changed
         self._mirror = Mirror(run_id)
@@ -97,7 +101,7 @@ class Link:
         self._wake = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"store {run_id}")
 
-    def is_for(self, where: Etcd, run_id: str) -> bool:
+    def is_for(self, where: Where, run_id: str) -> bool:
         return (self._where, self._run_id) == (where, run_id)
 
     def stop(self) -> None:

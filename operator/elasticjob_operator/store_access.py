@@ -94,6 +94,8 @@ class StoreAccess:
 
 
 def _own(job: api.ElasticJob, settings: Settings) -> Access:
+    if names.has_host(job):
+        return Access(token=credentials.token_of_operator(job, settings))
     pair = credentials.of_operator(job, settings)
     return Access(
         pair.authority.decode(),

@@ -33,6 +33,21 @@ def exit_codes(**on):
         ({"replicas": 0}, "spec.replicas: Invalid value: 0"),
         ({"maxReplica": 4}, 'strict decoding error: unknown field "spec.maxReplica"'),
         ({"rendezvous": {"etc": {}}}, 'unknown field "spec.rendezvous.etc"'),
+        (
+            {"rendezvous": {"backend": "c10d-v2"}},
+            'spec.rendezvous.backend: Unsupported value: "c10d-v2": supported values: "etcd", ',
+        ),
+        *(
+            (
+                {"rendezvous": {"backend": "c10d", "etcd": etcd}},
+                "spec.rendezvous.etcd: Invalid value: endpoints, secretRef, members and ",
+            )
+            for etcd in (
+                {"members": 3},
+                {"endpoints": ["http://etcd:2379"]},
+                {"storage": {"size": "1Gi"}},
+            )
+        ),
         ({"template": {}}, "spec.template.spec: Required value"),
         ({"template": {"spec": {}}}, "spec.template.spec.containers: Required value"),
         ({"template": template()}, "spec.template.spec.containers: Invalid value: 0"),
@@ -201,6 +216,7 @@ def test_what_is_left_out_gets_its_default(kubectl):
     spec = kubectl.get("elasticjob", "digits")["spec"]
     assert (spec["nprocPerNode"], spec["maxRestarts"]) == ("auto", 3)
     assert spec["rendezvous"] == {
+        "backend": "etcd",
         "etcd": {"members": 1, "endpoints": []},
         "joinTimeoutSeconds": 600,
         "lastCallSeconds": 30,

@@ -7,8 +7,8 @@ there or not.
 from __future__ import annotations
 
 from elasticjob_operator import api, labels
-from elasticjob_operator.provisioning import credentials, etcd, gang, names, network
-from elasticjob_operator.provisioning.objects import Manifest, owned
+from elasticjob_operator.provisioning import c10d, credentials, etcd, gang, names, network
+from elasticjob_operator.provisioning.objects import Manifest, Reference, owned
 from elasticjob_operator.settings import Settings
 
 
@@ -22,8 +22,15 @@ def manifests(
     around = (_account(job), *gang.manifests(job), *network.manifests(job, settings))
     if not names.has_own_store(job):
         return around
+    if names.has_host(job):
+        return (*around, *c10d.manifests(job, settings))
     secrets = credentials.manifests(job, settings)
     return (*around, *secrets, *etcd.manifests(job, settings, joining=joining))
+
+
+def store_references(job: api.ElasticJob) -> tuple[Reference, ...]:
+    """Return what is made for the job's own store, to take it away: the pods' owner comes last."""
+    return c10d.references(job) if names.has_host(job) else etcd.references(job)
 
 
 def _account(job: api.ElasticJob) -> Manifest:

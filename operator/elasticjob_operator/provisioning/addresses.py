@@ -12,6 +12,9 @@ PEER_PORT: Final = 2380
 HEALTH_PORT: Final = 2381
 """Where a member of the store tells how it is, also while it waits for the others."""
 
+TCP_STORE_PORT: Final = 29400
+BRIDGE_PORT: Final = 29401
+
 
 def store_urls(job: api.ElasticJob, address: str = "") -> tuple[str, ...]:
     """Return where the operator reaches the store, at its Service's ``address`` once it is known.
@@ -20,10 +23,15 @@ def store_urls(job: api.ElasticJob, address: str = "") -> tuple[str, ...]:
     """
     if not names.has_own_store(job):
         return job.spec.rendezvous.etcd.endpoints
-    service = address or store_host(job)
-    service = f"[{service}]" if ":" in service else service
+    service = _in_url(address or store_host(job))
     members = _members(job) if len(names.members(job)) > 1 else ()
     return (f"https://{service}:{CLIENT_PORT}", *members)
+
+
+def bridge_url(job: api.ElasticJob, address: str = "") -> str:
+    """Return where the operator reaches the host of a TCPStore, at its Service's ``address``."""
+    service = _in_url(address or f"{names.bridge(job)}.{job.metadata.namespace}.svc")
+    return f"http://{service}:{BRIDGE_PORT}"
 
 
 def worker_endpoint(job: api.ElasticJob, index: int = 0) -> str:
@@ -31,6 +39,8 @@ def worker_endpoint(job: api.ElasticJob, index: int = 0) -> str:
 
     Each begins with another member of the job's own store, so that they share the work.
     """
+    if names.has_host(job):
+        return f"c10d://{store_host(job)}:{TCP_STORE_PORT}"
     urls = store_urls(job)
     if len(names.members(job)) > 1:
         urls = _members(job)
@@ -53,6 +63,10 @@ def store_host(job: api.ElasticJob) -> str:
 def member_host(job: api.ElasticJob, member: str) -> str:
     """Return the name of one of several members, which stays when its pod is replaced."""
     return f"{member}.{names.peers(job)}.{job.metadata.namespace}.svc"
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _members(job: api.ElasticJob) -> tuple[str, ...]:

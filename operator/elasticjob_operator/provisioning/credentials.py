@@ -7,6 +7,7 @@ operator's secret and the job. Their names tell of both, so whatever has such a 
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
@@ -30,9 +31,20 @@ def manifests(job: api.ElasticJob, settings: Settings) -> tuple[Manifest, ...]:
     store = settings.authority.store(uid, created_at, _hosts(job))
     worker = settings.authority.worker(uid, created_at)
     return (
-        _secret(job, _name(job, settings, labels.STORE), labels.STORE, store),
-        _secret(job, _name(job, settings, labels.WORKER), labels.WORKER, worker),
+        _key_pair_secret(job, _name(job, settings, labels.STORE), labels.STORE, store),
+        _key_pair_secret(job, _name(job, settings, labels.WORKER), labels.WORKER, worker),
     )
+
+
+def token_secret(job: api.ElasticJob, settings: Settings) -> Manifest:
+    """Return the Secret by which the host of a TCPStore knows the operator."""
+    content = {"token": token_of_operator(job, settings).encode()}
+    return _secret(job, _name(job, settings, labels.STORE), labels.STORE, "Opaque", content)
+
+
+def token_of_operator(job: api.ElasticJob, settings: Settings) -> str:
+    """Return what the operator shows to the host of the job's TCPStore."""
+    return settings.authority.token(job.metadata.uid)
 
 
 def of_operator(job: api.ElasticJob, settings: Settings) -> KeyPair:
@@ -49,7 +61,7 @@ def store_volume(job: api.ElasticJob, settings: Settings) -> Manifest:
 
 def worker_volume(job: api.ElasticJob, settings: Settings) -> Manifest | None:
     """Return the volume of a worker's pod, if its store asks for anything."""
-    if names.has_own_store(job):
+    if names.has_own_etcd(job):
         secret: Manifest = {"secretName": _name(job, settings, labels.WORKER)}
     elif reference := job.spec.rendezvous.etcd.secret_ref:
         # Nothing else that may be in it; optional is which of these are.
@@ -97,11 +109,17 @@ def _name(job: api.ElasticJob, settings: Settings, role: str) -> str:
     return f"{job.metadata.name}-{role}-{fingerprint}"
 
 
-def _secret(job: api.ElasticJob, name: str, role: str, pair: KeyPair) -> Manifest:
+def _key_pair_secret(job: api.ElasticJob, name: str, role: str, pair: KeyPair) -> Manifest:
     content = {"ca.crt": pair.authority, "tls.crt": pair.certificate, "tls.key": pair.key}
+    return _secret(job, name, role, "kubernetes.io/tls", content)
+
+
+def _secret(
+    job: api.ElasticJob, name: str, role: str, kind: str, content: Mapping[str, bytes]
+) -> Manifest:
     return {
         **owned(job, "v1", "Secret", name, role),
-        "type": "kubernetes.io/tls",
+        "type": kind,
         "immutable": True,
         "data": {key: b64encode(value).decode() for key, value in content.items()},
     }

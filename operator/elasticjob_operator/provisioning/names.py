@@ -10,6 +10,16 @@ def has_own_store(job: api.ElasticJob) -> bool:
     return not job.spec.rendezvous.etcd.endpoints
 
 
+def has_own_etcd(job: api.ElasticJob) -> bool:
+    """Return whether that store is an etcd."""
+    return has_own_store(job) and not has_host(job)
+
+
+def has_host(job: api.ElasticJob) -> bool:
+    """Return whether that store is a TCPStore in a host."""
+    return job.spec.rendezvous.backend == "c10d"
+
+
 def store(job: api.ElasticJob) -> str:
     """Return the name of the store's StatefulSet and of the Service in front of it."""
     return f"{job.metadata.name}-rdzv"
@@ -28,6 +38,16 @@ def members(job: api.ElasticJob) -> tuple[str, ...]:
 def peers(job: api.ElasticJob) -> str:
     """Return the name of the Service that gives each of several members a name of its own."""
     return f"{store(job)}-peers"
+
+
+def bridge(job: api.ElasticJob) -> str:
+    """Return the name of the Service by which the operator reaches the host of a TCPStore."""
+    return f"{store(job)}-bridge"
+
+
+def operators_service(job: api.ElasticJob) -> str:
+    """Return the name of the Service by which the operator reaches the job's own store."""
+    return bridge(job) if has_host(job) else store(job)
 
 
 def service_account(job: api.ElasticJob) -> str:

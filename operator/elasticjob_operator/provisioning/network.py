@@ -10,7 +10,12 @@ from typing import Final
 
 from elasticjob_operator import api, labels
 from elasticjob_operator.provisioning import names
-from elasticjob_operator.provisioning.addresses import CLIENT_PORT, PEER_PORT
+from elasticjob_operator.provisioning.addresses import (
+    BRIDGE_PORT,
+    CLIENT_PORT,
+    PEER_PORT,
+    TCP_STORE_PORT,
+)
 from elasticjob_operator.provisioning.objects import Manifest, owned
 from elasticjob_operator.settings import Settings
 
@@ -38,19 +43,25 @@ def _store(job: api.ElasticJob, settings: Settings) -> Manifest:
         },
         "podSelector": {"matchLabels": {labels.NAME: labels.OPERATOR}},
     }
-    peers, clients = [_pods(job, labels.STORE)], [_pods(job, labels.WORKER), operator]
+    workers, peers = _pods(job, labels.WORKER), _pods(job, labels.STORE)
+    if names.has_host(job):
+        ingress = [_opens([workers], TCP_STORE_PORT), _opens([operator], BRIDGE_PORT)]
+    else:
+        ingress = [_opens([workers, operator], CLIENT_PORT), _opens([peers], PEER_PORT)]
+    to_peers = [] if names.has_host(job) else [{"to": [peers], "ports": [_port(PEER_PORT)]}]
     store["spec"] |= {
         "policyTypes": ["Ingress", "Egress"],
-        "ingress": [
-            {"from": clients, "ports": [_port(CLIENT_PORT)]},
-            {"from": peers, "ports": [_port(PEER_PORT)]},
-        ],
+        "ingress": ingress,
         "egress": [
-            {"to": peers, "ports": [_port(PEER_PORT)]},
+            *to_peers,
             {"ports": [_port(port, kind) for port in DNS_PORTS for kind in ("UDP", "TCP")]},
         ],
     }
     return store
+
+
+def _opens(sources: list[Manifest], port: int) -> Manifest:
+    return {"from": sources, "ports": [_port(port)]}
 
 
 def _policy(job: api.ElasticJob, name: str, role: str) -> Manifest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from elasticjob_operator.mirror import Mirror
@@ -20,6 +20,17 @@ class Etcd:
 
     urls: tuple[str, ...]
     access: Access = NOTHING
+
+
+@dataclass(frozen=True)
+class C10dHost:
+    """Where the host of a TCPStore has its bridge, and what it takes to be let in."""
+
+    url: str
+    token: str = field(repr=False)
+
+
+Where = Etcd | C10dHost
 
 
 class Store(Protocol):

@@ -1,4 +1,4 @@
-"""What it takes to be let in at an etcd."""
+"""What it takes to be let in at a store."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class Access:
         host: The name that the store's certificate must have; that of the URL when empty.
         user: Of etcd's own authentication.
         password: The user's.
+        token: Of the host of a TCPStore.
     """
 
     authority: str = ""
@@ -32,6 +33,7 @@ class Access:
     host: str = ""
     user: str = ""
     password: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
 
     def context(self) -> ssl.SSLContext:
         """Return what TLS needs of this.

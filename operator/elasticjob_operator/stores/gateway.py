@@ -70,7 +70,7 @@ class Gateway:
             except errors.ServerUnavailable as error:
                 problem = str(error)
             except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-                problem = f"{url}: {_words(error)}"
+                problem = f"{url}: {words_of(error)}"
         raise StoreError(problem)
 
     @contextlib.asynccontextmanager
@@ -86,7 +86,7 @@ class Gateway:
             try:
                 response = await self._post(url + requests.WATCH_PATH, body, timeout)
             except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-                problem = f"{url}: {_words(error)}"
+                problem = f"{url}: {words_of(error)}"
                 continue
             async with response:
                 if response.status != 200:
@@ -133,16 +133,17 @@ def _socket(address: Any) -> socket.socket:
 
 async def _batches(response: aiohttp.ClientResponse) -> AsyncIterator[messages.WatchBatch]:
     try:
-        async for line in _lines(response):
+        async for line in lines(response):
             yield answers.watch_batch(line)
     except errors.EtcdError as error:
         raise StoreError(str(error)) from error
     except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-        raise StoreError(f"the watch was cut: {_words(error)}") from error
+        raise StoreError(f"the watch was cut: {words_of(error)}") from error
     raise StoreError("the watch ended")
 
 
-async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+async def lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Yield the lines of a body as they come, each without its end."""
     buffer = b""
     async for chunk in response.content.iter_any():
         *lines, buffer = (buffer + chunk).split(b"\n")
@@ -152,5 +153,6 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
             raise StoreError(f"a watch message of more than {MESSAGE_BYTES} bytes")
 
 
-def _words(error: BaseException) -> str:
+def words_of(error: BaseException) -> str:
+    """Return what an error says of itself, its name if nothing."""
     return str(error) or type(error).__name__

@@ -11,8 +11,10 @@ MODULES = [
     "rdzv_client",
     "rdzv_client.api",
     "rdzv_client.backends.blob",
+    "rdzv_client.backends.c10d",
     "rdzv_client.backends.etcd",
     "rdzv_client.backends.memory",
+    "rdzv_client.c10d_host",
     "rdzv_client.etcdv3",
     "rdzv_client.identity",
     "rdzv_client.k8s",
@@ -88,4 +90,14 @@ def test_the_launcher_says_that_it_needs_torch():
     done = run("from rdzv_client import run; run.main(sys.argv[1:])", "train.py")
     assert done.returncode == 1
     assert done.stderr.startswith("rdzv_client.run starts torchrun, which needs torch: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_host_of_a_store_says_that_it_needs_torch(tmp_path):
+    token = tmp_path / "token"
+    token.write_text("a-token-that-is-long-enough")
+    source = "from rdzv_client import c10d_host; sys.exit(c10d_host.main(sys.argv[1:]))"
+    done = run(source, f"--token-file={token}")
+    assert done.returncode == 1
+    assert done.stderr.startswith("rdzv_client.c10d_host: the store is torch's, and ")
     assert "Traceback" not in done.stderr
