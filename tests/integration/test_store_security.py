@@ -57,7 +57,8 @@ def store(tmp_path_factory):
     """An etcd with the flags and certificates of a job's own store."""
     folder = tmp_path_factory.mktemp("store")
     own = files(folder / "own", OURS.store(UID, NOW, (HOST, "127.0.0.1")))
-    etcd = Etcd(folder, flags=flags(own, credentials.client_flags()), tls=own).start()
+    given = [*flags(own, credentials.client_flags()), "--log-level=warn"]
+    etcd = Etcd(folder, flags=given, tls=own).start()
     yield etcd
     etcd.kill()
 
@@ -101,6 +102,11 @@ async def test_nobody_is_let_in_without_a_certificate(session, store):
     shown = Access(authority=OURS.operator(UID, NOW).authority.decode(), host=HOST)
     with pytest.raises(StoreError, match=r"alert certificate required|reset by peer"):
         await ask(session, store, shown)
+
+
+async def test_an_ordinary_request_is_no_reason_to_warn(session, store):
+    await ask(session, store, access(OURS.operator(UID, NOW)))
+    assert "common name" not in (store.folder / "log").read_text()
 
 
 async def test_a_store_that_is_not_the_jobs_is_not_spoken_to(session, store):
