@@ -21,7 +21,6 @@ def cases(*, quick: bool) -> list[Case]:
         return []
     sample = Sample(_measure)
     killed = {name: sample.of(f"killed-{name}") for name in ("operator", "alone")}
-    one_more = (_WORKERS + 1,)
     return [
         Case(
             "apply-to-step",
@@ -32,14 +31,14 @@ def cases(*, quick: bool) -> list[Case]:
         ),
         Case(
             "scale-out-to-step",
-            one_more,
+            (_WORKERS,),
             "s",
             alone(sample.of("scaled")),
             remark="from before kubectl scale to the first step with one worker more",
         ),
         Case(
             "pod-killed-to-step",
-            one_more,
+            (_WORKERS,),
             "s",
             killed,
             remark="from SIGKILL of a container to the survivors' next step; alone: the operator "
