@@ -200,7 +200,8 @@ def _register_events(registry: kopf.OperatorRegistry, queue: WorkQueue, stores: 
     def store_changed(body: kopf.Body, **_: Any) -> None:
         pod = pod_facts.store_pod(body)
         queue.add(_job_of(body))
-        if pod.ready and (link := stores.link(pod.job_uid)):
+        # The host of a TCPStore is ready only when it was reached.
+        if (pod.ready or pod.started) and (link := stores.link(pod.job_uid)):
             link.retry_now()
 
 

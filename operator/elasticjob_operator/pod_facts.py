@@ -260,9 +260,21 @@ def store_pod(body: Mapping[str, Any]) -> StorePod:
         started=any(_started(entry) for entry in _containers(status)),
         ended=any(_ended(entry) for entry in _containers(status)),
         refusal=next(filter(None, map(_refusal, _containers(status))), ""),
-        trouble=_trouble(status),
+        trouble=_trouble(status) or _crash_loop(status),
         unschedulable=_unschedulable(status),
     )
+
+
+def _crash_loop(status: Mapping[str, Any]) -> Trouble | None:
+    """Return the container that ends each time that it is started, with its last words."""
+    for entry in _containers(status):
+        waiting = (entry.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") == "CrashLoopBackOff":
+            last = _ended(entry)
+            said = (last.get("message") or "").strip().rpartition("\n")[2]
+            words = said or f"it ends with exit code {last.get('exitCode')}"
+            return Trouble(entry["name"], entry.get("image", ""), waiting["reason"], words)
+    return None
 
 
 def _started(entry: Mapping[str, Any]) -> bool:

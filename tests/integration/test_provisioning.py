@@ -27,28 +27,34 @@ def checked(kubectl, manifest):
 
 
 ON_DISK = api.Storage(size="1Gi", storage_class_name="fast")
-STORES = [{}, {"members": 3}, {"storage": ON_DISK}, {"members": 3, "storage": ON_DISK}]
-stores = pytest.mark.parametrize("etcd", STORES, ids=["one", "three", "one disk", "three disks"])
+STORES = {
+    "one": {},
+    "three": {"etcd": {"members": 3}},
+    "one disk": {"etcd": {"storage": ON_DISK}},
+    "three disks": {"etcd": {"members": 3, "storage": ON_DISK}},
+    "c10d": {"backend": "c10d"},
+}
+stores = pytest.mark.parametrize("rendezvous", STORES.values(), ids=STORES)
 
 
-def made_for(etcd):
+def made_for(rendezvous):
     settings = Settings(operator_namespace="system")
-    return provisioning.manifests(builders.a_job(rendezvous={"etcd": etcd}), settings)
+    return provisioning.manifests(builders.a_job(rendezvous=rendezvous), settings)
 
 
 @stores
-def test_all_that_is_made_besides_the_workers_is_taken(strict, etcd):
-    for manifest in made_for(etcd):
+def test_all_that_is_made_besides_the_workers_is_taken(strict, rendezvous):
+    for manifest in made_for(rendezvous):
         checked(strict, manifest)
 
 
 @stores
-def test_the_stores_pod_is_taken(strict, etcd):
-    made = {m["kind"]: m for m in made_for(etcd)}
+def test_the_stores_pod_is_taken(strict, rendezvous):
+    made = {m["kind"]: m for m in made_for(rendezvous)}
     template = made["StatefulSet"]["spec"]["template"]
     template["metadata"]["name"] = "digits-rdzv-0"
     template["spec"].pop("serviceAccountName")
-    if "storage" in etcd:
+    if "storage" in rendezvous.get("etcd", {}):
         template["spec"]["volumes"].append({"name": "data", "emptyDir": {}})
     checked(strict, {"apiVersion": "v1", "kind": "Pod", **template})
 

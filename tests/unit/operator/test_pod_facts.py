@@ -198,3 +198,20 @@ def test_a_store_pod_whose_etcd_ended_says_so_until_it_runs_again(state, ended):
     entry = {"name": "etcd", "state": state, "lastState": {"terminated": {"exitCode": 0}}}
     pod = {"metadata": {"name": "s"}, "status": {"containerStatuses": [entry]}}
     assert pod_facts.store_pod(pod).ended is ended
+
+
+@pytest.mark.parametrize(
+    ("last", "words"),
+    [
+        (
+            {"exitCode": 1, "message": "12:00 begun\nno module named torch\n"},
+            "no module named torch",
+        ),
+        ({"exitCode": 137}, "it ends with exit code 137"),
+    ],
+)
+def test_a_store_pod_that_ends_again_and_again_says_why(last, words):
+    waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}}
+    entry = {"name": "host", "image": "i:1", "state": waiting, "lastState": {"terminated": last}}
+    found = pod_facts.store_pod(body({"containerStatuses": [entry]}))
+    assert found.trouble == pod_facts.Trouble("host", "i:1", "CrashLoopBackOff", words)
