@@ -2,14 +2,18 @@
 
 import json
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
+from etcd_server import Etcd
 
+from elasticjob_operator import authority
 from localcluster import binaries
-from rdzv_client.etcdv3 import Client
+from rdzv_client.etcdv3 import Client, TlsFiles
 
+AUTHORITY, NOW = authority.new(), datetime.now(UTC)
 CHART = Path(__file__).parents[2] / "charts" / "elasticjob"
 KEY = "elasticjob-operator-key"
 SECRET, PASSWORD = "etcd-login", "r00t-p4ssword"
@@ -55,6 +59,44 @@ def test_a_job_runs_with_it_once_it_is_there_and_right(operator, kubectl, digits
     digits.leave("digits-1-0", "failed")
     digits.form(2, "digits-0-0")
     digits.until(lambda: digits.status["rendezvous"]["round"] == 2, "what is let in stays in")
+
+
+# --- with certificates ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pair():
+    """Return what a client shows to the etcd below."""
+    return AUTHORITY.worker("etcd", NOW)
+
+
+@pytest.fixture
+def secure(tmp_path, pair):
+    """An etcd that asks for certificates, and the files of a client."""
+    (folder := tmp_path / "etcd").mkdir()
+    own = AUTHORITY.store("etcd", NOW, ("127.0.0.1",))
+    files = {"own.crt": own.certificate, "own.key": own.key, "ca.crt": own.authority}
+    files |= {"tls.crt": pair.certificate, "tls.key": pair.key}
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    flags = [f"--cert-file={folder}/own.crt", f"--key-file={folder}/own.key"]
+    flags += [f"--trusted-ca-file={folder}/ca.crt", "--client-cert-auth"]
+    tls = TlsFiles(*(folder / name for name in ("ca.crt", "tls.crt", "tls.key")))
+    etcd = Etcd(folder, flags=flags, tls=tls).start()
+    yield etcd
+    etcd.kill()
+
+
+def test_a_job_meets_in_an_etcd_that_asks_for_certificates(operator, kubectl, job_in, secure, pair):
+    etcd = {"endpoints": [secure.url], "secretRef": {"name": SECRET}}
+    content = {"ca.crt": pair.authority, "tls.crt": pair.certificate, "tls.key": pair.key}
+    put_secret(kubectl, **{key: text.decode() for key, text in content.items()})
+    with Client([secure.url], tls=secure.tls) as client:
+        digits = job_in(client, rendezvous={"etcd": etcd})
+        digits.start()
+        assert digits.status["rendezvous"]["endpoint"] == f"etcds://127.0.0.1:{secure.port}"
+        trainer = kubectl.get("pod", "digits-0-0")["spec"]["containers"][0]
+        assert "rdzv-credentials" in {mount["name"] for mount in trainer["volumeMounts"]}
 
 
 # --- with the rights that the chart gives --------------------------------------------------------
