@@ -104,7 +104,7 @@ def round_forming(facts: Facts) -> Waiting | None:
 def training(facts: Facts) -> Waiting | None:
     told = facts.rendezvous
     words = history.words(told.history[-1]) if told.history else f"round {told.round} stands"
-    return Waiting("Training", words)
+    return Waiting("Training", words + _unplaced(facts))
 
 
 CHECKS: tuple[Callable[[Facts], Waiting | None], ...] = (
@@ -118,6 +118,19 @@ CHECKS: tuple[Callable[[Facts], Waiting | None], ...] = (
     round_forming,
     training,
 )
+
+
+def _unplaced(facts: Facts) -> str:
+    """Say so when ranks cannot be grouped by the key that the job gives."""
+    key = facts.observed.spec.topology_key
+    workers = [pod for pod in facts.observed.pods if pod.running]
+    unknown = sum(not pod.topology for pod in workers)
+    if key is None or not unknown:
+        return ""
+    return (
+        f"; {unknown} of {len(workers)} workers do not say where they run, so their ranks are not"
+        f" grouped: their nodes have no label {key}, or the operator may not see nodes"
+    )
 
 
 def _beside(facts: Facts, words: str) -> str:

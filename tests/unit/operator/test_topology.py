@@ -7,7 +7,7 @@ import pytest
 from builders import a_job, a_node, a_pod, a_round, ended, new, seen
 from decisions import drained, planned, told
 
-from elasticjob_operator import actions, pod_facts, pods
+from elasticjob_operator import actions, conditions, pod_facts, pods
 from elasticjob_operator.settings import Settings
 
 RACK = "example.com/rack"
@@ -66,6 +66,17 @@ def with_uid(pod):
 def test_a_pod_is_told_of_its_nodes_label_once(pod, node_labels, told_of):
     node = a_node("node-0", labels=node_labels)
     assert labels(seen(a_job(topology_key=RACK)).pods(pod).nodes(node)) == told_of
+
+
+def test_workers_whose_place_is_not_known_are_told_of():
+    there = [in_rack(PODS[0], "r1"), in_rack(PODS[1])]
+    job = a_job(topology_key=RACK)
+    now = told(seen(job).pods(*there).members(*there).rounds(a_round(1, *there)))
+    words = conditions.find(now.observed.status.conditions, conditions.PROGRESSING).message
+    assert words.endswith(
+        "; 1 of 2 workers do not say where they run, so their ranks are not grouped:"
+        f" their nodes have no label {RACK}, or the operator may not see nodes"
+    )
 
 
 # --- leaving -------------------------------------------------------------------------------------
