@@ -40,7 +40,7 @@ class PastRound:
 
 
 class Picture:
-    """One run as it was last read.
+    """One run as it was last read. Each reading costs as much as what has changed.
 
     Attributes:
         documents: All that stands in it, by key.
@@ -48,75 +48,85 @@ class Picture:
     """
 
     def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-        self.documents: Mapping[str, bytes] = {}
-        self.past: Sequence[PastRound] = ()
+        self._layout, self._keys = layout, layout.keys
+        self.documents: dict[str, bytes] = {}
+        self.past: deque[PastRound] = deque(maxlen=PAST_ROUNDS)
+        self._before: dict[str, bytes | None] = {}
         self._lead: Lead | None = None
-        self._numbers: dict[int, str] = {}
+        self._key_of: dict[int, str] = {}
+        self._number_of: dict[str, int] = {}
 
     def read(self, store: Store, entry: bytes) -> Changes:
         """Read what was announced once; return what has changed by it."""
-        draft = _Draft(self._layout, store, self.documents, self._numbers, self._lead)
+        self._before = {}
         if entry.startswith(b"{"):
-            draft.take_lead(entry)
+            self._take_lead(store, entry)
         elif ALL.encode() in entry.split(b"\n"):
-            draft.read_all()
+            self._read_all(store)
         else:
-            draft.read_names(names_of.names(entry))
-        before, self.documents = self.documents, draft.documents
-        self._numbers, self._lead = draft.numbers, draft.lead
+            self._read_names(store, names_of.names(entry))
         self._remember()
-        return dict(_difference(before, draft.documents, self._layout.keys.round))
+        return dict(self._changes())
+
+    # --- what has changed ---
+
+    def _set(self, key: str, value: bytes | None) -> None:
+        self._before.setdefault(key, self.documents.get(key))
+        if value is None:
+            self.documents.pop(key, None)
+        else:
+            self.documents[key] = value
+
+    def _changes(self) -> Iterator[tuple[str, bytes | None]]:
+        """Yield what is other than before; the round last, since it counts only with its ranks."""
+        now = [(key, self.documents.get(key), old) for key, old in self._before.items()]
+        now.sort(key=lambda change: (change[1] is not None, change[0] == self._keys.round))
+        yield from ((key, new) for key, new, old in now if new != old)
 
     def _remember(self) -> None:
         """Keep the round if it stands, and all of its members have their ranks."""
-        keys, past = self._layout.keys, deque(self.past)
-        value = self.documents.get(keys.round)
-        round_ = value and wire.decode(wire.Round, keys.round, value)
+        value = self.documents.get(self._keys.round)
+        round_ = value and wire.decode(wire.Round, self._keys.round, value)
         if not value or not round_ or round_.phase != "complete":
             return
-        if past and past[-1].number >= round_.number:
+        if self.past and self.past[-1].number >= round_.number:
             return
-        ranks = dict(_placed(self.documents, keys, round_))
+        ranks = dict(self._placed(round_))
         if len(ranks) < round_.world_size:
             return
-        past.append(PastRound(round_.number, {**ranks, keys.round: value}))
-        while len(past) > PAST_ROUNDS or (
-            len(past) > 1 and sum(kept.size for kept in past) > PAST_BYTES
-        ):
-            past.popleft()
-        self.past = tuple(past)
+        self.past.append(PastRound(round_.number, {**ranks, self._keys.round: value}))
+        while len(self.past) > 1 and sum(kept.size for kept in self.past) > PAST_BYTES:
+            self.past.popleft()
 
+    def _placed(self, round_: wire.Round) -> Iterator[tuple[str, bytes]]:
+        for key, value in self.documents.items():
+            if key.startswith(self._keys.ranks):
+                rank = wire.decode(wire.Rank, key, value)
+                if (rank.proposal, rank.leader) == (round_.proposal, round_.leader):
+                    yield key, value
 
-class _Draft:
-    """The picture while it is being changed."""
+    # --- reading ---
 
-    def __init__(
-        self,
-        layout: Layout,
-        store: Store,
-        documents: Mapping[str, bytes],
-        numbers: Mapping[int, str],
-        lead: Lead | None,
-    ) -> None:
-        self._layout, self._keys, self._store = layout, layout.keys, store
-        self.documents, self.numbers, self.lead = dict(documents), dict(numbers), lead
+    def _read_all(self, store: Store) -> None:
+        for key in list(self.documents):
+            self._set(key, None)
+        self._key_of, self._number_of, self._lead = {}, {}, None
+        self._read_names(store, names_of.names(peek(store, self._layout.catalog)))
+        self._read_names(store, [ROUND])
 
-    def read_all(self) -> None:
-        self.documents, self.numbers, self.lead = {}, {}, None
-        self.read_names(names_of.names(peek(self._store, self._layout.catalog)))
-        self.read_names([ROUND])
-
-    def read_names(self, names: Sequence[str]) -> None:
-        values = peek_all(self._store, [self._layout.of(name) for name in names])
+    def _read_names(self, store: Store, names: Sequence[str]) -> None:
+        values = peek_all(store, [self._layout.of(name) for name in names])
         for name in names:
             value = values.get(self._layout.of(name), b"")
             try:
-                self._take(name, value)
+                if name != ROUND:
+                    self._take(name, value)
+                elif value:
+                    self._take_lead(store, value)
             except wire.WireError as error:
                 log.warning("Ignored what stands in the store: %s", error)
 
-    def take_lead(self, value: bytes) -> None:
+    def _take_lead(self, store: Store, value: bytes) -> None:
         """Take what stands, or stood, under the round's key, unless something newer is known."""
         try:
             lead = leads.decode(self._layout.round, value)
@@ -125,32 +135,31 @@ class _Draft:
         except wire.WireError as error:
             log.warning("Ignored what stands in the store: %s", error)
             return
-        if not lead.is_newer_than(self.lead):
+        if not lead.is_newer_than(self._lead):
             return
-        before, self.lead = self.lead, lead
+        before, self._lead = self._lead, lead
         if before is None or lead.placed != before.placed:
-            self._read_ranks(lead)
+            self._read_ranks(store, lead)
         if lead.round is not None:
-            self.documents[self._keys.round] = lead.round
+            self._set(self._keys.round, lead.round)
 
-    def _read_ranks(self, lead: Lead) -> None:
+    def _read_ranks(self, store: Store, lead: Lead) -> None:
         for key in [key for key in self.documents if key.startswith(self._keys.ranks)]:
-            del self.documents[key]
-        ids = (peek(self._store, self._layout.roll(lead.ranks)) or b"").decode(errors="replace")
+            self._set(key, None)
+        ids = (peek(store, self._layout.roll(lead.ranks)) or b"").decode(errors="replace")
         wanted = (f"ranks/{lead.ranks}/{member}" for member in dict.fromkeys(ids.split()))
-        self.read_names(names_of.names("\n".join(wanted).encode()))
+        self._read_names(store, names_of.names("\n".join(wanted).encode()))
+
+    # --- taking ---
 
     def _take(self, name: str, value: bytes) -> None:
         kind, _, rest = name.rpartition("/")
-        if name == ROUND:
-            if value:
-                self.take_lead(value)
-        elif kind == "members":
+        if kind == "members":
             self._take_member(int(rest), value)
         elif not value:
-            self.documents.pop(self._layout.of(name), None)
+            self._set(self._layout.of(name), None)
         elif kind.startswith("ranks"):
-            if self.lead and kind == f"ranks/{self.lead.ranks}":
+            if self._lead and kind == f"ranks/{self._lead.ranks}":
                 self._put(wire.Rank, self._keys.rank(rest), value)
         elif kind == "op/gone":
             self._put(wire.Gone, self._keys.gone(rest), value)
@@ -161,7 +170,7 @@ class _Draft:
 
     def _put(self, kind: type, key: str, value: bytes) -> None:
         wire.decode(kind, key, value)
-        self.documents[key] = value
+        self._set(key, value)
 
     def _take_member(self, number: int, value: bytes) -> None:
         if not value:
@@ -169,43 +178,21 @@ class _Draft:
             return
         member = wire.decode(wire.Member, self._layout.member(number), value)
         key = self._keys.member(member.slot, member.id)
-        same = [other for other, its_key in self.numbers.items() if its_key == key]
+        same = self._number_of.get(key, number)
         # The same process again may have registered anew, and the older registration lingers.
-        if max(same, default=0) > number or self._keys.gone(member.uid) in self.documents:
+        if same > number or self._keys.gone(member.uid) in self.documents:
             self._drop(number)
             return
-        for older in same:
-            del self.numbers[older]
-        self.numbers[number] = key
-        self.documents[key] = value
+        self._key_of.pop(same, None)
+        self._key_of[number], self._number_of[key] = key, number
+        self._set(key, value)
 
     def _drop(self, number: int) -> None:
-        if key := self.numbers.pop(number, None):
-            self.documents.pop(key, None)
+        if key := self._key_of.pop(number, None):
+            del self._number_of[key]
+            self._set(key, None)
 
     def _drop_members_of(self, uid: str) -> None:
-        for number, key in list(self.numbers.items()):
+        for number, key in list(self._key_of.items()):
             if wire.decode(wire.Member, key, self.documents[key]).uid == uid:
                 self._drop(number)
-
-
-def _placed(
-    documents: Mapping[str, bytes], keys: wire.Keys, round_: wire.Round
-) -> Iterator[tuple[str, bytes]]:
-    for key, value in documents.items():
-        if key.startswith(keys.ranks):
-            rank = wire.decode(wire.Rank, key, value)
-            if (rank.proposal, rank.leader) == (round_.proposal, round_.leader):
-                yield key, value
-
-
-def _difference(
-    before: Mapping[str, bytes], after: Mapping[str, bytes], last: str
-) -> Iterator[tuple[str, bytes | None]]:
-    """Yield what has changed; the round comes last, since it counts only with its ranks."""
-    for key in before:
-        if key not in after:
-            yield key, None
-    for key in sorted(after, key=lambda key: key == last):
-        if before.get(key) != after[key]:
-            yield key, after[key]
