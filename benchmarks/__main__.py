@@ -9,6 +9,7 @@ import argparse
 import importlib
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterable
@@ -46,7 +47,7 @@ class Pace:
 
 
 _QUICK: Final = Pace(limit_s=30.0, late_after_s=60.0)
-_FULL: Final = Pace(limit_s=120.0, late_after_s=22 * 60.0)
+_FULL: Final = Pace(limit_s=120.0, late_after_s=16 * 60.0)
 
 
 def main() -> int:
@@ -115,16 +116,37 @@ def _only(cases: Iterable[Case], names: Iterable[str]) -> list[Case]:
 def _measure(cases: Iterable[Case], pace: Pace, drawing: Path) -> Iterable[Row]:
     """Measure; what is there is written after each row, so that a run cut short is not lost."""
     _BUILD.mkdir(exist_ok=True)
-    late_at = time.monotonic() + pace.late_after_s
+    interrupt, late_at = _Interrupt(), time.monotonic() + pace.late_after_s
+
+    def is_late() -> bool:
+        interrupt.check()
+        return time.monotonic() > late_at
+
     rows: list[Row] = []
     for case in cases:
-        for row in compare(case, pace.limit_s, lambda: time.monotonic() > late_at):
+        for row in compare(case, pace.limit_s, is_late):
             rows.append(row)
             document = json.dumps([row.document() for row in rows], indent=1)
             (_BUILD / "bench.json").write_text(document + "\n")
             if chart.shows(row):
                 drawing.write_text(chart.growth(rows))
             yield row
+
+
+class _Interrupt:
+    """Ctrl-C, also where Python drops the exception, as it does in what is called at a fork."""
+
+    def __init__(self) -> None:
+        self._came = False
+        signal.signal(signal.SIGINT, self._come)
+
+    def _come(self, *_: object) -> None:
+        self._came = True
+        raise KeyboardInterrupt
+
+    def check(self) -> None:
+        if self._came:
+            raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

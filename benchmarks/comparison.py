@@ -128,7 +128,7 @@ def compare(
     Args:
         case: The case.
         limit_s: For any one measurement.
-        is_late: Whether there is time for one run only.
+        is_late: Asked before each run: whether there is time for one only.
     """
     ours = {store: Series(f"{OURS} {store}".rstrip(), m) for store, m in case.ours.items()}
     peers = [Series(name, measure) for name, measure in case.peers.items()]
@@ -142,7 +142,7 @@ def compare(
             if n > case.peers_up_to:
                 peer.note = peer.note or _SKIPPED
         for run in range(case.runs):
-            if run and is_late():
+            if is_late() and run:
                 break
             for series in everyone:
                 series.run(n, limit_s)

@@ -143,6 +143,7 @@ def _received(link: Connection) -> list[tuple[int, Any]]:
 
 def _live(link: Connection, make: Callable[[int], Any], share: range) -> None:
     """Be one of the processes: never returns, and never runs what is to be done at exit."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who measures ends this process
     logging.disable(logging.WARNING)  # what members say of a lost store is not asked for here
     try:
         participants = {index: make(index) for index in share}

@@ -194,6 +194,7 @@ def _forked(serve: Callable[[Callable[[Any], None]], None]) -> Iterator[tuple[in
     here, there = multiprocessing.Pipe()
     pid = os.fork()
     if pid == 0:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent ends it
         try:
             serve(there.send)
         finally:
