@@ -132,3 +132,18 @@ def test_the_use_of_memory_scales_a_job_by_its_own_pods_alone(job, kubectl):
     assert about(kubectl, "ScalingActive")[:2] == ("True", "ValidMetricFound")
     scaler = kubectl.get("hpa", "digits")["status"]
     assert scaler["currentReplicas"] == 2
+
+
+def test_an_autoscaler_that_wants_more_than_the_maximum_is_told_why_it_may_not(job, kubectl):
+    digits = job(minReplicas=2, maxReplicas=4).start()
+    measure(kubectl, "ExternalMetricValue", "queue", {}, metricName="backlog", value="1000")
+    target = {"type": "AverageValue", "averageValue": "10"}
+    external = {"metric": {"name": "backlog"}, "target": target}
+    kubectl.create(autoscaler(2, 9, type="External", external=external))
+    refused = ("False", "FailedUpdateScale")
+    digits.until(
+        lambda: (about(kubectl, "AbleToScale") or ())[:2] == refused, "its attempt to be refused"
+    )
+    words = "must lie between minReplicas (2) and maxReplicas (4)"
+    assert words in about(kubectl, "AbleToScale")[2]
+    assert digits.pods() == PODS[:2]
