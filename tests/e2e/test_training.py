@@ -3,6 +3,7 @@
 import os
 import random
 import time
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,18 @@ def accuracy_percent(job):
     return next(step.accuracy_percent for step in steps if isinstance(step, Finished))
 
 
+def assert_no_secret_is_told(job):
+    """The workers' key is in no log, no status and no event."""
+    selector = f"--selector=rdzv.dev/job={job.name}"
+    secrets = yaml.safe_load(job.tools.ask("kubectl", "get", "secrets", selector, "--output=yaml"))
+    keys = [b64decode(secret["data"]["tls.key"]).decode() for secret in secrets["items"]]
+    assert len(keys) == 2
+    told = [job.tools.ask("kubectl", "logs", pod) for pod in job.pods()]
+    told += [job.tools.ask("kubectl", "get", "elasticjobs,events", "--output=yaml")]
+    for line in (line for key in keys for line in key.splitlines()):
+        assert not any(line in text for text in told)
+
+
 def test_a_job_grows_survives_a_kill_and_completes(run, manifest):
     job = run(manifest(epochs=35, width=96))
     known = job.wait("round 1", lambda known: bool(known.rounds))
@@ -55,6 +68,8 @@ def test_a_job_grows_survives_a_kill_and_completes(run, manifest):
     numbers = [one.number for one in known.rounds]
     assert numbers == sorted(set(numbers)), "round numbers go up"
     assert known.job["status"]["phase"] == "Complete"
+    assert known.job["status"]["rendezvous"]["endpoint"].startswith("etcds://")
+    assert_no_secret_is_told(job)
     assert accuracy_percent(job) >= 97
 
     job.delete()
