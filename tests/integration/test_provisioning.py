@@ -8,6 +8,7 @@ import pytest
 from elasticjob_operator import api, pods, provisioning
 from elasticjob_operator.settings import Settings
 
+EXTERNAL = {"endpoints": ["https://etcd:2379"], "secret_ref": {"name": "etcd-login"}}
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 
 
@@ -59,13 +60,15 @@ def test_the_stores_pod_is_taken(strict, rendezvous):
     checked(strict, {"apiVersion": "v1", "kind": "Pod", **template})
 
 
-def test_a_worker_from_a_template_without_privileges_is_taken(strict):
+@pytest.mark.parametrize("etcd", [{}, EXTERNAL], ids=["own store", "a store of the user's"])
+def test_a_worker_from_a_template_without_privileges_is_taken(strict, etcd):
     context = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     trainer = {"name": "trainer", "image": "trainer:1", "securityContext": context}
     spec = {
         "containers": [trainer],
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
     }
-    pod = pods.worker(builders.a_job(template={"spec": spec}), 0, 0, Settings())
+    job = builders.a_job(template={"spec": spec}, rendezvous={"etcd": etcd})
+    pod = pods.worker(job, 0, 0, Settings())
     pod["spec"].pop("serviceAccountName")
     checked(strict, pod)
