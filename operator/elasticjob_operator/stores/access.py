@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import ssl
 import tempfile
@@ -41,18 +42,7 @@ class Access:
         Raises:
             ValueError: it is no PEM, or key and certificate do not belong together.
         """
-        try:
-            context = ssl.create_default_context(cadata=self.authority or None)
-        except (ssl.SSLError, ValueError) as error:
-            raise ValueError(f"the authority's certificate cannot be used: {error}") from None
-        if self.certificate:
-            try:
-                with _as_file(self.certificate + "\n" + self.key) as path:
-                    context.load_cert_chain(path, password=_no_pass_phrase)
-            except (ssl.SSLError, ValueError) as error:
-                words = f"the client certificate and its key cannot be used: {error}"
-                raise ValueError(words) from None
-        return context
+        return _context(self.authority, self.certificate, self.key)
 
 
 NOTHING: Final = Access()
@@ -91,6 +81,22 @@ def from_secret(content: Mapping[str, str], *, secure: bool) -> Access:
         except ValueError as error:
             raise ValueError(f"is of no use: {error}") from None
     return found
+
+
+@functools.lru_cache(maxsize=256)  # with the system's authorities each takes almost 1 MB
+def _context(authority: str, certificate: str, key: str) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cadata=authority or None)
+    except (ssl.SSLError, ValueError, TypeError) as error:
+        raise ValueError(f"the authority's certificate cannot be used: {error}") from None
+    if certificate:
+        try:
+            with _as_file(f"{certificate}\n{key}") as path:
+                context.load_cert_chain(path, password=_no_pass_phrase)
+        except (ssl.SSLError, ValueError) as error:
+            words = f"the client certificate and its key cannot be used: {error}"
+            raise ValueError(words) from None
+    return context
 
 
 def _no_pass_phrase() -> str:

@@ -35,6 +35,7 @@ def test_a_part_of_it_will_do(content):
         ({"password": "p4ss"}, False, "has password and no username: they belong together"),
         ({"ca.crt": CA}, False, "has ca.crt, which is of use with https:// endpoints alone"),
         ({"ca.crt": "garbage"}, True, "is of no use: the authority's certificate cannot be used"),
+        ({"ca.crt": "é"}, True, "is of no use: the authority's certificate cannot be used"),
         (
             {"tls.crt": CERTIFICATE, "tls.key": "garbage"},
             True,
