@@ -225,11 +225,18 @@ async def started(link):
     ("shown", "words"),
     [
         (OURS.store(UID, NOW, ("127.0.0.1",)), ""),
+        (OURS.store(UID, NOW, ("digits-rdzv-1.invalid", "192.0.2.1")), ""),
         (OURS.worker(UID, NOW), "alert bad certificate|reset by peer"),
         (OURS.operator(UID, NOW), "alert bad certificate|reset by peer"),
         (OURS.store(OTHER_UID, NOW, ("127.0.0.1",)), "alert unknown ca|reset by peer"),
     ],
-    ids=["another member", "a worker", "the operator", "a member of another job"],
+    ids=[
+        "another member",
+        "a member in a new pod",
+        "a worker",
+        "the operator",
+        "a member of another job",
+    ],
 )
 async def test_a_member_lets_in_its_peers_alone(session, three, shown, words):
     trusted = OURS.store(UID, NOW, (HOST,)).authority.decode()
