@@ -69,3 +69,19 @@ def test_a_secret_that_was_deleted_comes_back_the_same(operator, kubectl, job):
         return {s["metadata"]["name"]: s["data"] for s in kubectl.get("secrets")} == before
 
     digits.until(there, "the same Secrets")
+
+
+def test_an_operator_that_lost_its_secret_gives_each_job_others(operator, kubectl, job):
+    digits = job(rendezvous={})
+    digits.until(lambda: "digits-rdzv" in kubectl.names("statefulsets"), "the store")
+
+    def mounted():
+        store = kubectl.get("statefulset", "digits-rdzv")["spec"]["template"]["spec"]
+        return {v["secret"]["secretName"] for v in store["volumes"] if "secret" in v}
+
+    before = mounted()
+    operator.kill()
+    kubectl("delete", "secret", NAME)
+    operator.start()
+    digits.until(lambda: mounted().isdisjoint(before), "a store that mounts another Secret")
+    assert mounted() < set(kubectl.names("secrets"))
