@@ -201,6 +201,7 @@ class Cluster:
 
         Raises:
             Refused: the API server does not take it.
+            Unavailable: it does not take it now, or does not answer.
         """
         manifest = _reference(api.API_VERSION, api.KIND, job.namespace, job.name)
         manifest["metadata"]["uid"] = job.uid
@@ -210,8 +211,10 @@ class Cluster:
         try:
             await self._request("PATCH", path, manifest, query=_APPLY, content=content)
         except Refused as error:
-            # 409: another job has this name by now.
-            if error.status not in {404, 409}:
+            if error.status == 409:
+                # Another job has this name by now, or the server gave up between two writers.
+                raise Unavailable(f"the status was not written: {error}") from error
+            if error.status != 404:
                 raise
 
     async def is_served(self, namespace: str) -> bool:

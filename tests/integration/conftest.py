@@ -161,11 +161,15 @@ def kubectl(plane):
 class Operator:
     """The operator's process, under a name of its own."""
 
-    def __init__(self, plane, kubectl, log, *, groups=("system:masters",), **settings):
+    def __init__(
+        self, plane, kubectl, log, *, groups=("system:masters",), server=None, **settings
+    ):
         self._log = log
         self._calls_log, self._began = audit.log(plane.folder.parent), time.time()
         path = log.with_suffix(".kubeconfig")
         kubeconfig = plane.kubeconfig_for(audit.USER, path=path, groups=groups)
+        if server:  # it stands before the API server
+            kubeconfig.write_text(kubeconfig.read_text().replace(plane.url, server))
         self._environment = {
             **os.environ,
             "KUBECONFIG": str(kubeconfig),
@@ -182,6 +186,9 @@ class Operator:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "elasticjob_operator"], env=self._environment, stderr=log
             )
+
+    def is_alive(self):
+        return self._process.poll() is None
 
     def kill(self):
         self._process.kill()
@@ -225,7 +232,10 @@ def operating(plane, kubectl, folder, name="operator", **settings):
 
 @pytest.fixture
 def operators(plane, kubectl, tmp_path):
-    """Starts operators, each with settings of its own: `one = operators(WORKERS="2")`."""
+    """Starts operators, each with settings of its own: `one = operators(WORKERS="2")`.
+
+    `server` is where they find the API server, if not where it is.
+    """
     with ExitStack() as stack:
         numbers = itertools.count()
 
@@ -271,8 +281,8 @@ class Job:
 
         return until(holds, f"{kind}={status} because of {reason}; now {self.status}")
 
-    def until(self, condition, what):
-        return until(condition, f"{what}; now {self.status}")
+    def until(self, condition, what, limit_s=LIMIT_S):
+        return until(condition, f"{what}; now {self.status}", limit_s)
 
     def until_pods(self, *names):
         until(lambda: self.pods() == sorted(names), f"the pods {names}")
