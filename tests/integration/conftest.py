@@ -161,9 +161,7 @@ def kubectl(plane):
 class Operator:
     """The operator's process, under a name of its own."""
 
-    def __init__(
-        self, plane, kubectl, log, *, groups=("system:masters",), server=None, **settings
-    ):
+    def __init__(self, plane, kubectl, log, *, groups=("system:masters",), server=None, **settings):
         self._log = log
         self._calls_log, self._began = audit.log(plane.folder.parent), time.time()
         path = log.with_suffix(".kubeconfig")
