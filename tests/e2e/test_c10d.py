@@ -18,7 +18,7 @@ def answers(known):
 
 
 def test_an_empty_host_in_its_place_costs_no_round_and_no_restart(run, manifest):
-    job = run(manifest(epochs=120, width=64, rendezvous={"backend": "c10d"}))
+    job = run(manifest(epochs=80, width=64, rendezvous={"backend": "c10d"}))
     job.wait("two epochs of two workers", lambda known: story.count_epochs(known, 2) >= 2)
     before = job.known
     assert before.job["status"]["rendezvous"]["endpoint"].startswith("c10d://digits-rdzv.")
