@@ -34,3 +34,14 @@ def test_a_job_costs_one_call_for_each_pod_and_a_few_for_itself(operator, job):
     assert audit.most_within(writes, 1.0) == 1, writes
     # Whatever came, it was heard by the watches: nothing was listed but once, at the start.
     assert sum(call.verb == "list" and call.what == "pods" for call in operator.calls()) == 1
+
+
+def test_a_leader_at_rest_only_renews_its_lease(operators, kubectl, job):
+    """Five renewals in a row are ten seconds without a list, a write or any other call."""
+    operator = operators(LEASE=f"{kubectl.namespace}/operator")
+    digits = job().start()
+
+    def last_calls():
+        return [f"{call.verb} {call.what}" for call in operator.calls()[-5:]]
+
+    digits.until(lambda: last_calls() == ["update leases"] * 5, "nothing but renewals")
