@@ -1,10 +1,12 @@
 """What the API server itself takes and refuses, and in which words."""
 
 import json
+from pathlib import Path
 
 import pytest
 from builders import manifest
 
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 CONTAINER = {"name": "trainer", "image": "trainer:1"}
 
 
@@ -320,3 +322,8 @@ def test_a_job_that_is_over_cannot_be_changed(kubectl):
 def test_every_field_can_be_explained(kubectl):
     text = kubectl("explain", "ej.spec.maxRestarts")
     assert "How often training may fail by itself" in text
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_every_example_is_taken(kubectl, path):
+    kubectl("create", "--dry-run=server", "--validate=strict", f"--filename={path}")
