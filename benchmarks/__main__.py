@@ -46,7 +46,7 @@ class Pace:
     late_after_s: float
 
 
-_QUICK: Final = Pace(limit_s=30.0, late_after_s=60.0)
+_QUICK: Final = Pace(limit_s=30.0, late_after_s=30.0)
 _FULL: Final = Pace(limit_s=120.0, late_after_s=16 * 60.0)
 
 

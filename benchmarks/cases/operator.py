@@ -31,7 +31,7 @@ _FIGURES: Final = {
     "restart-look-p50": ("ms", "one look of the new operator"),
     "restart-look-p99": ("ms", "one look of the new operator"),
 }
-_QUICK_STEADY_S: Final = 5.0
+_QUICK_STEADY_S: Final = 3.0
 _STEADY_S: Final = 30.0
 _LIMIT_S: Final = 600.0
 """What comes at this size takes minutes: the limit of other cases is not for it."""
