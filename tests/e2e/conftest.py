@@ -120,6 +120,12 @@ class Operator:
             self._kubectl("scale", release.DEPLOYMENT, f"--replicas={REPLICAS}")
             self._kubectl("rollout", "status", release.DEPLOYMENT, "--timeout=80s")
 
+    def leader(self):
+        """Return the name of the pod that leads."""
+        holder = "--output=jsonpath={.spec.holderIdentity}"
+        lease = ("kubectl", "get", "lease/elasticjob-operator", f"--namespace={release.NAMESPACE}")
+        return self.tools.ask(*lease, holder).rpartition("_")[0]
+
     def kill(self):
         """End the operator's pod without grace; its deployment makes another."""
         self._kubectl("delete", "pod", "--all", "--grace-period=0", "--force")
@@ -161,10 +167,9 @@ def alone(turn):
 
 @pytest.fixture
 def node(operator, machines):
-    """The name of the node without the operator; it may be ended, and is started again."""
-    tools = operator.tools
-    where = "--output=jsonpath={.items[0].spec.nodeName}"
-    pods = ("kubectl", "get", "pods", f"--namespace={release.NAMESPACE}", where)
+    """The name of the node without the operator that leads; it may be ended, and starts again."""
+    tools, where = operator.tools, "--output=jsonpath={.spec.nodeName}"
+    pods = ("kubectl", "get", f"pod/{operator.leader()}", f"--namespace={release.NAMESPACE}", where)
     nodes = tools.ask("kubectl", "get", "nodes", "--output=name").split()
     names = [name.removeprefix("node/") for name in nodes]
     other = next(name for name in names if name != tools.ask(*pods))
