@@ -102,10 +102,11 @@ class Rendezvous(Model):
 
 
 class Backoff(Model):
-    """How long the replacement of a pod waits that failed by itself, or that its node refused."""
+    """How long the replacement of a pod waits that would come to the same end again."""
 
     initial_seconds: Annotated[int, Field(ge=0, le=3600)] = 1
-    """The wait after the first failure; it doubles with every further one."""
+    """The wait after the first failure; it doubles with every further one, and begins anew after
+    a pod that had run for ten minutes."""
     max_seconds: Annotated[int, Field(ge=0, le=86_400)] = 30
     """The longest wait."""
 
@@ -136,8 +137,8 @@ class RunPolicy(Model):
     """How long the job is kept, with its pods and their logs, after it is Complete or Failed; then
     it is deleted. Kept for good when left out."""
     backoff: Backoff = Backoff()
-    """How long the replacement of a pod waits that failed by itself, or that its node refused.
-    Pods that were taken away are replaced at once."""
+    """How long the replacement of a pod waits that failed by itself, was killed where it ran, or
+    was refused by its node. Pods that were taken away are replaced at once."""
     clean_pod_policy: Literal["Running", "All", "None"] = "Running"
     """Which pods are deleted when the job is over: those still Running, All of them, or None.
     Deleted pods take their logs with them."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count, islice
 
-from elasticjob_operator import api, backoff, blueprint, book, endings
+from elasticjob_operator import blueprint, book
 from elasticjob_operator.observed import Observed
 from elasticjob_operator.pod_facts import WorkerPod, by_age
-from elasticjob_operator.policies import Facts, failures, refusals, retention, scale_in
+from elasticjob_operator.policies import Facts, refusals, replacement, retention, scale_in
 
 SIDECAR_GRACE_S = 30.0
 """How long the containers beside a training that failed may take to end by themselves."""
@@ -70,7 +70,7 @@ def scale(facts: Facts) -> Scale:
     surplus = scale_in.choose(facts, staying, max(0, len(staying) - observed.spec.replicas))
     wanted, delays = _vacancies(facts, slots, taken)
     leave_s = {pod: scale_in.leaves_s(pod, observed) for pod in leaving}
-    old = dict(retention.surplus(observed, _backed_off(facts)))
+    old = dict(retention.surplus(observed, replacement.awaited(facts)))
     outlived = {p: sidecar_grace_s(p, observed) for p in _outlived(slots) if p not in old}
     why = f"scaled in to {observed.spec.replicas} replicas"
     unwanted = (
@@ -107,7 +107,7 @@ def _vacancies(
         for index, pods in slots.items()
         if index not in taken
         and not observed.drains(pods[-1])
-        and (delay_s := backoff_s(pods[-1], facts.restarts, observed)) > 0
+        and (delay_s := replacement.waits_s(pods[-1], facts)) > 0
     }
     delays = [waiting[index] for index in sorted(waiting)[:missing]]
     leaving = {pod.index for pod in observed.pods if pod.alive and observed.drains(pod)}
@@ -127,31 +127,6 @@ def _holder(
 
 def _alive(observed: Observed) -> int:
     return sum(pod.alive or pod.succeeded for pod in observed.pods)
-
-
-def _backed_off(facts: Facts) -> set[str]:
-    """Return the failed pods off which it is read how long their replacements wait."""
-    failed = (pod for pod in facts.observed.pods if pod.failed)
-    return {p.name for p in failed if backoff_s(p, facts.restarts, facts.observed) > 0}
-
-
-def backoff_s(last: WorkerPod, restarts: api.Restarts, observed: Observed) -> float:
-    """Return how long the replacement of this pod must still wait.
-
-    What the infrastructure took is replaced at once. A pod that failed by itself, or that its node
-    refused to run, would do so again and again.
-    """
-    ending = endings.classify(last)
-    if "own" in {ending.account, failures.judge(observed.spec, last, ending).account}:
-        failed = max(restarts.pod + restarts.ignored, 1)
-    elif last.ended and not last.deleting and last.training.started_at is None:
-        failed = last.attempt + 1
-    else:
-        return 0.0
-    policy = observed.spec.run_policy.backoff
-    delay_s = backoff.delay_s(policy.initial_seconds, failed, policy.max_seconds)
-    due = last.ended_at + timedelta(seconds=delay_s)
-    return max(0.0, (due - observed.now).total_seconds())
 
 
 def sidecar_grace_s(pod: WorkerPod, observed: Observed) -> float:

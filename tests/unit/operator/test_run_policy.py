@@ -1,5 +1,7 @@
 """The run policy: suspending and resuming, the deadline, how long a job is kept, and back-off."""
 
+from datetime import timedelta
+
 import builders
 import pytest
 from builders import a_job, a_pod, a_round, deleting, ended, seen, settings
@@ -213,6 +215,34 @@ def test_how_long_a_failed_pods_replacement_waits_can_be_chosen(failures, delay_
     failed = ended(a_pod(1), 1, finished_at=builders.NOW)
     now = seen(a_job(max_restarts=99, run_policy=policy)).told(before).pods(a_pod(0), failed)
     assert planned(now).after_s == delay_s
+
+
+@pytest.mark.parametrize("reason", ["OOMKilled", "Error"])
+def test_a_pod_that_is_killed_where_it_runs_would_be_again(reason):
+    """Nothing of it counts against maxRestarts, so nothing else would slow it down."""
+    killed = [ended(a_pod(1, n), 137, reason=reason, finished_at=builders.NOW) for n in range(4)]
+    waits = [planned(seen().pods(a_pod(0), pod)).after_s for pod in killed]
+    assert waits == [1, 2, 4, 8]
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [
+        deleting(a_pod(1, 3)),
+        builders.replace(ended(a_pod(1, 3), 137), disruption="EvictionByEvictionAPI"),
+    ],
+    ids=["deleted", "evicted"],
+)
+def test_what_was_taken_away_is_replaced_at_once(taken):
+    assert created(seen().pods(a_pod(0), taken)) == ["digits-1-4"]
+
+
+def test_after_ten_minutes_of_training_the_waits_begin_anew():
+    before = api.ElasticJobStatus(restarts=api.Restarts(pod=9))
+    failed = ended(a_pod(1), 1, finished_at=builders.NOW)
+    began = builders.NOW - timedelta(seconds=600)
+    failed = builders.replace(failed, training=builders.replace(failed.training, started_at=began))
+    assert planned(seen(a_job(max_restarts=99)).told(before).pods(a_pod(0), failed)).after_s == 1
 
 
 def test_every_action_of_a_job_at_rest_is_known():

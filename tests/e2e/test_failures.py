@@ -1,0 +1,183 @@
+"""Everything that can end a worker, made to happen, and what the status says of it."""
+
+import json
+import re
+from datetime import datetime
+
+import pytest
+
+CONTROLLED = """
+import os, pathlib, signal, time
+from torch.distributed.elastic.multiprocessing.errors import record
+
+ORDER = pathlib.Path("/tmp/order")
+
+@record
+def main():
+    print("ready", flush=True)
+    while not ORDER.exists():
+        time.sleep(0.1)
+    kind, number = ORDER.read_text().split()
+    ORDER.unlink()
+    if kind == "signal":
+        os.kill(os.getpid(), int(number))
+    if kind == "exit":
+        os._exit(int(number))
+    raise ValueError(f"the learning rate is {number}")
+
+main()
+"""
+
+# The name of the pod, which has its attempt, says how it ends.
+ONE_END_EACH = r"""
+case $HOSTNAME in
+  *-0-0) echo "this one is ignored"; exit 3;;
+  *-0-1) exec python3 -c 'x = bytearray(2**30); x[:] = b"1" * 2**30';;
+  *-0-2) echo "Segmentation fault"; exit 139;;
+  *-0-3) exit 137;;
+  *-0-4) echo "ValueError: hopeless"; exit 42;;
+esac
+"""
+
+
+def exit_codes(action, *values):
+    return {"action": action, "onExitCodes": {"operator": "In", "values": list(values)}}
+
+
+def events_of(job):
+    """The events about the job, oldest first: when, reason, message."""
+    selector = f"--field-selector=involvedObject.kind=ElasticJob,involvedObject.name={job.name}"
+    listed = json.loads(job.tools.ask("kubectl", "get", "events", selector, "--output=json"))
+    found = [(one["lastTimestamp"], one["reason"], one["message"]) for one in listed["items"]]
+    return [(datetime.fromisoformat(at), *words) for at, *words in sorted(found)]
+
+
+def restarts(known):
+    told = known.job.get("status", {}).get("restarts", {})
+    return {kind: told.get(kind, 0) for kind in ("worker", "pod", "infrastructure", "ignored")}
+
+
+def failure(known):
+    return known.job["status"]["lastFailure"]
+
+
+# --- a worker in a pod that lives on, and a pod that is taken away -------------------------------
+
+
+class Controlled:
+    """A job of two workers that do as they are told."""
+
+    def __init__(self, job):
+        self.job = job
+
+    def members(self):
+        """The pods of the round that stands, when it does."""
+        known = self.job.wait("a round of two", lambda known: stands(known, 2))
+        return [member["pod"] for member in known.job["status"]["rendezvous"]["members"]]
+
+    def order(self, pod, *words):
+        text = " ".join(map(str, words))
+        # Not before it listens: an order of an earlier life would end it at once.
+        self.job.tools.ask("kubectl", "exec", pod, "--", "sh", "-c", f"echo {text} > /tmp/order")
+
+    def until_counted(self, kind, count):
+        what = f"{kind} failures to be {count}"
+        return self.job.wait(what, lambda known: restarts(known)[kind] == count)
+
+
+def stands(known, workers):
+    told = known.job.get("status", {}).get("rendezvous", {})
+    return told.get("state") == "Formed" and told.get("workers") == workers
+
+
+def test_each_failure_of_a_worker_and_each_loss_of_a_pod_is_told_as_what_it_is(run, manifest):
+    policy = {"rules": [exit_codes("Ignore", 3)]}
+    spec = {"minReplicas": 1, "replicas": 2, "maxReplicas": 2, "maxRestarts": 100}
+    job = run(manifest(script=CONTROLLED, failurePolicy=policy, **spec))
+    told = Controlled(job)
+    first, second = told.members()
+
+    told.order(second, "raise", -1)
+    known = told.until_counted("worker", 1)
+    assert (failure(known)["pod"], failure(known)["rank"]) == (second, 1)
+    assert (failure(known)["workerRank"], failure(known)["localRank"]) == (1, 0)
+    assert failure(known)["exitCode"] == 1
+    assert failure(known)["message"].endswith("ValueError: the learning rate is -1")
+    assert 'raise ValueError(f"the learning rate is {number}")' in failure(known)["traceback"]
+
+    told.members()
+    told.order(first, "signal", 11)
+    known = told.until_counted("worker", 2)
+    assert (failure(known)["pod"], failure(known)["exitCode"]) == (first, -11)
+
+    told.members()
+    told.order(first, "exit", 3)
+    told.until_counted("ignored", 1)
+
+    _, doomed = told.members()
+    job.tools.show("kubectl", "delete", "pod", doomed, "--wait=false")
+    told.until_counted("infrastructure", 1)
+
+    _, evicted = told.members()
+    node = f"--output=jsonpath={{.spec.nodeName}}"
+    node = job.tools.ask("kubectl", "get", "pod", evicted, node)
+    only = "--pod-selector=rdzv.dev/role=worker"
+    options = ("--ignore-daemonsets", "--delete-emptydir-data", "--timeout=80s")
+    try:
+        job.tools.show("kubectl", "drain", node, only, *options, timeout_s=90)
+        told.until_counted("infrastructure", 2)
+    finally:
+        job.tools.show("kubectl", "uncordon", node)
+    told.members()
+
+    said = [(reason, message) for _, reason, message in events_of(job)]
+    assert ("WorkerLost", f"pod {doomed} was deleted") in said
+    taken = f"pod {evicted} was taken away (EvictionByEvictionAPI: Eviction API: evicting)"
+    assert ("WorkerLost", taken) in said
+    final = {"worker": 2, "pod": 0, "infrastructure": 2, "ignored": 1}
+    assert restarts(job.known) == final
+    assert not job.known.holds("Failed")
+    job.delete()
+
+
+# --- a pod that ends -----------------------------------------------------------------------------
+
+
+def test_each_end_of_a_pod_is_counted_on_its_account_and_waited_for_in_turn(run, manifest):
+    described = manifest(
+        command=["sh", "-c", ONE_END_EACH],
+        minReplicas=1,
+        replicas=1,
+        maxReplicas=1,
+        maxRestarts=100,
+        failurePolicy={"rules": [exit_codes("Ignore", 3), exit_codes("FailJob", 42)]},
+        runPolicy={"backoff": {"initialSeconds": 2, "maxSeconds": 4}},
+    )
+    container = described["spec"]["template"]["spec"]["containers"][0]
+    container["resources"] = {"limits": {"memory": "128Mi"}, "requests": {"cpu": "50m"}}
+    job = run(described)
+    known = job.wait("Failed", lambda known: known.holds("Failed"))
+    assert known.condition("Failed")["reason"] == "FailurePolicy"
+    words = "pod digits-0-4 failed with exit code 42: ValueError: hopeless"
+    assert known.condition("Failed")["message"] == f"{words}; failurePolicy.rules[1] says FailJob"
+    assert (failure(known)["exitCode"], failure(known)["message"]) == (42, words)
+    assert restarts(known) == {"worker": 0, "pod": 2, "infrastructure": 2, "ignored": 1}
+
+    ends = [e for e in events_of(job) if e[1] in ("WorkerFailed", "WorkerLost", "FailureIgnored")]
+    assert [(reason, message) for _, reason, message in ends] == [
+        (
+            "FailureIgnored",
+            "pod digits-0-0 failed with exit code 3: this one is ignored;"
+            " failurePolicy says to ignore it",
+        ),
+        ("WorkerLost", "pod digits-0-1 was killed for lack of memory"),
+        ("WorkerFailed", "pod digits-0-2 failed with exit code 139: Segmentation fault"),
+        ("WorkerLost", "pod digits-0-3 was killed (exit code 137)"),
+        ("WorkerFailed", words),
+    ]
+    made = [at for at, reason, _ in events_of(job) if reason == "WorkersReplaced"]
+    waits_s = [(again - at).total_seconds() for (at, *_), again in zip(ends, made, strict=False)]
+    # Kubernetes tells whole seconds, so one may be missing.
+    assert [wait_s >= least_s - 1 for wait_s, least_s in zip(waits_s, (2, 4, 4, 4), strict=True)]
+    assert job.pods() == ["pod/digits-0-4"], "of the failed pods of an index the newest is kept"
+    assert "hopeless" in job.tools.ask("kubectl", "logs", "digits-0-4")
