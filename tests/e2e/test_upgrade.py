@@ -33,7 +33,7 @@ def upgrade(operator, request, tmp_path):
 
 
 def client_of(tools, pod):
-    body = json.loads(tools.ask("kubectl", "get", "pod", pod, "--output=json"))
+    body = json.loads(tools.ask("kubectl", "get", pod, "--output=json"))
     return body["spec"]["initContainers"][0]["image"]
 
 

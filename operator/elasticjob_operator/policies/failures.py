@@ -10,7 +10,7 @@ from elasticjob_operator import api, endings
 from elasticjob_operator.endings import Ending
 from elasticjob_operator.failure_policy import FailureRule, OnExitCodes, OnPodCondition, OnSignals
 from elasticjob_operator.last_words import LastWords
-from elasticjob_operator.pod_facts import PodCondition, WorkerPod
+from elasticjob_operator.pod_facts import Container, PodCondition, WorkerPod
 
 SIGNALLED: Final = 128
 """A shell's exit code for a program that a signal ended is this and the signal's number."""
@@ -95,17 +95,20 @@ def holds(rule: FailureRule, failure: Signs) -> bool:
 
 
 def signs(pod: WorkerPod | None, ending: Ending) -> Signs:
-    """Return what the end of this pod shows; of one that vanished, that it did."""
+    """Return what the end of this pod shows; of one that vanished, that it did.
+
+    Of a pod that is deleted it does not matter what its containers return after that.
+    """
     if pod is None:
         return Signs("", reasons=frozenset({ending.reason}))
-    training = pod.training
+    training = Container() if pod.deleting else pod.training
     conditions = [there.reason for there in pod.conditions if there.status == "True"]
     words = {ending.reason, training.reason, pod.phase_reason, *conditions}
     words |= {_SYNONYMS[word] for word in words if word in _SYNONYMS}
     return Signs(
         pod=pod.name,
         exit_code=training.exit_code,
-        exit_codes=dict(pod.exit_codes),
+        exit_codes={} if pod.deleting else dict(pod.exit_codes),
         signal=training.signal or _signal(training.exit_code),
         reasons=frozenset(words - {""}),
         conditions=pod.conditions,

@@ -46,7 +46,7 @@ def removals(observed: Observed) -> Iterator[actions.DeletePod]:
     for pod in observed.pods:
         off = pod.lost and _is_off(observed, pod.node)
         if pod.lost and (off or not pod.deleting):
-            why = f"it was lost with its node {pod.node}, {pod.lost}"
+            why = f"lost with node {pod.node}, {pod.lost}"
             yield actions.DeletePod(pod.name, pod.uid, why, at_once=bool(off))
     yield from _store_removal(observed)
 

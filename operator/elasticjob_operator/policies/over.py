@@ -60,6 +60,20 @@ def never_started(facts: Facts) -> Over | None:
     return None
 
 
+def never_met(facts: Facts) -> Over | None:
+    """All have ended well, each by itself: nobody would ever form a round."""
+    observed = facts.observed
+    done = sum(pod.succeeded and not observed.drains(pod) for pod in observed.pods)
+    unended = any(pod.alive for pod in observed.pods)
+    if facts.rendezvous.round or not observed.store.reachable or unended:
+        return None
+    if done < observed.spec.replicas:
+        return None
+    workers = f"all {done} workers" if done > 1 else "the only worker"
+    words = f"{workers} ended with success, but formed no round: does the command run torchrun?"
+    return Over("Failed", "NoRound", words)
+
+
 def rule_fails(facts: Facts) -> Over | None:
     """A rule of the failure policy says FailJob."""
     if not facts.verdict:
@@ -140,6 +154,7 @@ CHECKS: tuple[Callable[[Facts], Over | None], ...] = (
     round_succeeded,
     rule_fails,
     never_started,
+    never_met,
     too_many_restarts,
     too_often,
     no_progress,

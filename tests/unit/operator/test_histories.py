@@ -1,218 +1,286 @@
-"""Random histories of pods, failures and edits: what must hold whatever happens.
+"""Random histories of pods, nodes, rounds, edits and operators: what must hold whatever happens.
 
-The cluster here is a few rules: pods that are created run, pods that run may end in any way, pods
-that are deleted are deleting for a while. The operator may be restarted at any moment, which loses
-all but the objects and their status.
+The histories are the same in every run; ``HYPOTHESIS_SEED`` and the like are not looked at.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import replace
-from datetime import timedelta
-
 import builders
-from builders import a_job, a_pod, a_round, a_store_pod, ended, settings
+from builders import a_job
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from small_cluster import SmallCluster
 
-from elasticjob_operator import actions, api, plan, report
-from elasticjob_operator.observed import Drained, Observed, StoreView
+from elasticjob_operator import actions, api, conditions
+from elasticjob_operator.failure_policy import (
+    FailureBudget,
+    FailurePolicy,
+    FailureRule,
+    OnExitCodes,
+)
 from elasticjob_operator.settings import Settings
 
-SETTINGS = Settings()
+IGNORED, FATAL = 3, 42
+RULES = (
+    FailureRule(action="Ignore", on_exit_codes=OnExitCodes(operator="In", values=(IGNORED,))),
+    FailureRule(action="FailJob", on_exit_codes=OnExitCodes(operator="In", values=(FATAL,))),
+)
+CODES = st.sampled_from([0, 0, 1, 1, 1, IGNORED, FATAL, 137, 143])
+COUNTERS = ("worker", "pod", "infrastructure", "ignored", "counted")
 
 
-class Cluster(RuleBasedStateMachine):
-    def __init__(self):
-        super().__init__()
-        self.job = a_job(replicas=2, at_least=1, at_most=4, max_restarts=3)
-        self.pods = {}
-        self.names = Counter()
-        self.now = builders.NOW
-        self.store = StoreView(reachable=True, settings=settings())
-        self.nodes = {}
-        self.own_failures = 0
-        self.end = None
+class Histories(RuleBasedStateMachine):
+    @initialize(
+        replicas=st.integers(1, 4),
+        max_restarts=st.integers(0, 4),
+        limit=st.integers(0, 3),
+        per_window=st.none() | st.integers(0, 3),
+        no_progress=st.none() | st.integers(1, 3),
+        runs=st.sampled_from([True, True, False]),
+    )
+    def begin(self, replicas, max_restarts, limit, per_window, no_progress, runs):
+        budget = per_window is not None and FailureBudget(
+            window_seconds=30, max_restarts_per_window=per_window
+        )
+        policy = FailurePolicy(
+            rules=RULES, budget=budget or None, no_progress_rounds=no_progress, progress_seconds=5
+        )
+        self.limit = limit
+        self.cluster = SmallCluster(
+            a_job(
+                replicas=replicas,
+                at_least=1,
+                at_most=4,
+                max_restarts=max_restarts,
+                failure_policy=policy,
+                run_policy=self.run_policy(),
+            )
+        )
+        self.before = self.status
+        self.ends = dict.fromkeys(("own", "ignored", "infrastructure", "worker"), 0)
+        self.certain, self.uncounted = 0, set()
+        if runs:
+            self.bring_up()
+
+    def run_policy(self, **fields):
+        return api.RunPolicy(failed_pods_history_limit=self.limit, **fields)
+
+    @property
+    def status(self):
+        return self.cluster.job.status
+
+    def a_pod(self, data, pods):
+        return data.draw(st.sampled_from(sorted(pods, key=lambda pod: pod.name)))
 
     # --- the operator ---
 
-    @rule(crashes=st.booleans())
-    def reconcile(self, crashes):
-        observed = Observed(
-            self.now,
-            self.job,
-            tuple(self.pods.values()),
-            (a_store_pod(),),
-            self.store,
-            nodes=self.nodes,
-        )
-        decided = plan.plan(observed, SETTINGS)
-        made, gone = [], []
-        for step in decided.actions:
-            if isinstance(step, actions.CreatePod):
-                made.append(self.create(step))
-            elif isinstance(step, actions.DeletePod):
-                gone.append(self.delete(step))
-            elif isinstance(step, actions.WriteSettings):
-                self.store = replace(self.store, settings=step.settings)
-            elif isinstance(step, actions.Drain):
-                asked = {uid: Drained(step.reason, self.now) for uid in step.uids}
-                self.store = replace(self.store, drains=self.store.drains | asked)
-        if crashes:
-            # Between its deeds and the word of them: a pod that is gone before the next reconcile
-            # was never heard of, and its name may be given again.
-            self.names.subtract(pod.name for pod in made)
-            return
-        outcome = report.Outcome(tuple(made), tuple(gone))
-        self.job = self.job.model_copy(update={"status": report.status(decided, outcome)})
+    @rule(crash=st.booleans())
+    def reconcile(self, crash):
+        self.before = self.status
+        self.cluster.reconcile(crash=crash)
+        deleted = sum(isinstance(step, actions.DeletePod) for step in self.cluster.deeds)
+        self.ends["infrastructure"] += deleted if crash else 0
+        if not crash:
+            self.certain += len(self.uncounted) if self.goes_on else 0
+            self.uncounted.clear()
 
-    def create(self, step):
-        assert step.name not in self.pods, "a name was given twice"
-        pod = replace(a_pod(step.index, step.attempt), created_at=self.now)
-        self.pods[step.name] = builders.pending(pod)
-        self.names[step.name] += 1
-        return report.Created(step.name, step.index, step.attempt)
+    @rule()
+    def look_twice(self):
+        self.reconcile(crash=False)
+        self.reconcile(crash=False)
 
-    def delete(self, step):
-        pod = self.pods[step.name]
-        if pod.ended or step.at_once:
-            del self.pods[step.name]
-        else:
-            self.pods[step.name] = builders.deleting(pod)
-        return report.Deleted(step.name, step.reason)
+    @rule(release=st.integers(1, 3))
+    def upgrade(self, release):
+        self.cluster.settings = Settings(client_image=f"client:{release}")
 
-    # --- the world ---
+    @property
+    def goes_on(self):
+        """Whether it did and does, so that failures count."""
+        return not {self.before.phase, self.status.phase} & {"Complete", "Failed", "Suspended"}
+
+    # --- the user ---
 
     @rule(replicas=st.integers(1, 4))
     def scale(self, replicas):
-        spec = self.job.spec.model_copy(update={"replicas": replicas})
-        self.job = self.job.model_copy(update={"spec": spec})
+        self.cluster.edit(replicas=replicas)
 
-    @rule(suspend=st.booleans())
+    @rule(most=st.integers(1, 4))
+    def change_the_most(self, most):
+        self.cluster.edit(max_replicas=most)
+
+    @rule(allowed=st.integers(0, 4))
+    def change_max_restarts(self, allowed):
+        self.cluster.edit(max_restarts=allowed)
+
+    @rule(suspend=st.sampled_from([False, False, True]))
     def suspend(self, suspend):
-        change = {"run_policy": api.RunPolicy(suspend=suspend)}
-        self.job = self.job.model_copy(update={"spec": self.job.spec.model_copy(update=change)})
+        self.cluster.edit(run_policy=self.run_policy(suspend=suspend))
 
-    @rule(node=st.sampled_from(["node-0", "node-1"]), is_there=st.booleans())
-    def lose_a_node(self, node, is_there):
-        self.nodes[node] = builders.a_node(node, absent=not is_there)
+    @precondition(lambda self: self.cluster.job.spec.run_policy.suspend)
+    @rule(image=st.sampled_from(["trainer:1", "trainer:2"]), resume=st.booleans())
+    def change_the_template(self, image, resume):
+        template = {"spec": {"containers": [{"name": "trainer", "image": image}]}}
+        policy = self.run_policy(suspend=not resume)
+        self.cluster.edit(template=template, run_policy=policy)
 
-    @rule(seconds=st.sampled_from([0.1, 1, 10, 100]))
+    # --- the world ---
+
+    @rule(seconds=st.sampled_from([0.1, 1, 10, 100, 700]))
     def wait(self, seconds):
-        self.now += timedelta(seconds=seconds)
+        self.cluster.wait(seconds)
 
-    @precondition(lambda self: any(not pod.ended for pod in self.pods.values()))
-    @rule(data=st.data())
-    def start_a_pod(self, data):
-        pod = data.draw(st.sampled_from([p for p in self.pods.values() if not p.ended]))
-        self.pods[pod.name] = replace(
-            pod, phase="Running", training=a_pod(0).training, trouble=None, unschedulable=""
-        )
+    @rule(node=st.sampled_from(["node-0", "node-1"]), is_there=st.sampled_from([True, True, False]))
+    def lose_a_node(self, node, is_there):
+        on_it = [pod for pod in self.cluster.pods.values() if pod.node == node and not pod.ended]
+        self.ends["infrastructure"] += 0 if is_there else len(on_it)
+        self.cluster.nodes[node] = builders.a_node(node, absent=not is_there)
 
-    @precondition(lambda self: any(pod.running for pod in self.pods.values()))
-    @rule(data=st.data(), code=st.sampled_from([0, 1, 137, 143]))
+    @rule()
+    def bring_up(self):
+        """The usual way of things."""
+        self.reconcile(crash=False)
+        self.start_all_pods()
+        if self.cluster.running():
+            self.form_a_round("admission")
+            self.reconcile(crash=False)
+
+    @precondition(lambda self: self.cluster.live())
+    @rule()
+    def start_all_pods(self):
+        for pod in self.cluster.live():
+            self.cluster.start(pod)
+
+    @precondition(lambda self: self.cluster.running())
+    @rule(data=st.data(), code=CODES)
     def end_a_pod(self, data, code):
-        pod = data.draw(st.sampled_from([p for p in self.pods.values() if p.running]))
-        if code == 1 and not pod.deleting:
-            self.own_failures += 1
-        self.pods[pod.name] = ended(pod, code, finished_at=self.now)
+        pod = self.a_pod(data, self.cluster.running())
+        if not pod.deleting:
+            self.ends["own"] += code in {1, FATAL}
+            self.ends["ignored"] += code == IGNORED
+            self.ends["infrastructure"] += code in {137, 143}
+            if code == 1 and self.must_count(pod):
+                self.uncounted.add(pod.name)
+        self.cluster.end(pod, code)
 
-    @precondition(lambda self: any(not pod.ended for pod in self.pods.values()))
+    def must_count(self, pod):
+        """Whether nothing but the pod itself is to blame for its end."""
+        node = self.cluster.nodes.get(pod.node)
+        return not (node and node.absent) and pod.uid not in self.cluster.store.drains
+
+    @precondition(lambda self: self.cluster.live())
     @rule(data=st.data())
     def delete_a_pod(self, data):
-        pod = data.draw(st.sampled_from([p for p in self.pods.values() if not p.ended]))
-        self.pods[pod.name] = builders.deleting(pod)
+        self.ends["infrastructure"] += 1
+        self.cluster.delete(self.a_pod(data, self.cluster.live()))
 
-    @precondition(lambda self: any(pod.deleting for pod in self.pods.values()))
+    @precondition(lambda self: any(pod.deleting for pod in self.cluster.pods.values()))
     @rule(data=st.data())
     def remove_a_deleted_pod(self, data):
-        pod = data.draw(st.sampled_from([p for p in self.pods.values() if p.deleting]))
-        del self.pods[pod.name]
+        deleting = [pod for pod in self.cluster.pods.values() if pod.deleting]
+        self.cluster.remove(self.a_pod(data, deleting))
 
-    @precondition(lambda self: any(pod.running for pod in self.pods.values()))
-    @rule()
-    def form_a_round(self):
-        pods = [pod for pod in self.pods.values() if pod.running]
-        last = self.store.formed[-1].record.number if self.store.formed else 0
-        formed = a_round(last + 1, *pods, cause="lost" if last else "start")
-        members = tuple(builders.a_member(pod) for pod in pods)
-        rounds = (*self.store.formed, formed)
-        self.store = replace(self.store, formed=rounds, round=formed.record, members=members)
+    @precondition(lambda self: self.cluster.running())
+    @rule(cause=st.sampled_from(["lost", "restart", "restart", "admission", "left"]))
+    def form_a_round(self, cause):
+        self.ends["worker"] += cause == "restart"
+        self.cluster.form(self.cluster.running(), cause)
 
-    @precondition(lambda self: any(self.is_asked_to_leave(m.uid) for m in self.store.members))
-    @rule(data=st.data())
-    def a_member_leaves(self, data):
-        asked = [m for m in self.store.members if self.is_asked_to_leave(m.uid)]
-        member = data.draw(st.sampled_from(asked))
-        left = tuple(m for m in self.store.members if m is not member)
-        self.store = replace(self.store, members=left)
-        self.pods[member.name] = ended(self.pods[member.name], 0, finished_at=self.now)
-
-    def is_asked_to_leave(self, uid):
-        running = {pod.uid for pod in self.pods.values() if pod.running}
-        return uid in self.store.drains and uid in running
-
-    @rule(reachable=st.booleans())
+    @rule(reachable=st.sampled_from([True, True, False]))
     def reach_the_store(self, reachable):
-        self.store = replace(self.store, reachable=reachable)
+        self.cluster.store = builders.replace(self.cluster.store, reachable=reachable)
+
+    @rule()
+    def empty_the_store(self):
+        self.cluster.empty_store()
 
     # --- what must hold ---
 
     @invariant()
-    def never_more_pods_than_the_most_that_are_allowed(self):
-        live = [pod for pod in self.pods.values() if not (pod.ended or pod.deleting)]
-        assert len(live) <= self.job.spec.max_replicas
-
-    @invariant()
-    def never_two_live_pods_with_one_index(self):
-        live = [pod.index for pod in self.pods.values() if not (pod.ended or pod.deleting)]
-        assert len(live) == len(set(live))
-
-    @invariant()
     def no_name_is_given_twice(self):
-        assert all(times <= 1 for times in self.names.values())
+        assert all(times <= 1 for times in self.cluster.names.values())
 
     @invariant()
-    def failures_are_counted_at_most_once(self):
-        assert self.job.status.restarts.pod <= self.own_failures
+    def failures_are_counted_at_most_once_and_never_forgotten(self):
+        now, before = self.status.restarts, self.before.restarts
+        assert self.certain <= now.pod <= self.ends["own"]
+        assert now.infrastructure <= self.ends["infrastructure"]
+        assert now.ignored <= self.ends["ignored"]
+        assert now.worker <= self.ends["worker"]
+        assert all(getattr(now, name) >= getattr(before, name) for name in COUNTERS)
+        assert now.counted == now.pod + now.worker
 
     @invariant()
-    def what_is_over_stays_over(self):
-        phase = self.job.status.phase
-        assert self.end in (None, phase)
-        if phase in ("Complete", "Failed"):
-            self.end = phase
+    def what_is_over_stays_over_for_the_same_reason(self):
+        if self.before.phase in {"Complete", "Failed"}:
+            assert self.status.phase == self.before.phase
+            assert self.status.completion_time == self.before.completion_time
+            assert self.status.restarts == self.before.restarts
+            assert self.failed_reason(self.status) == self.failed_reason(self.before)
 
     @invariant()
-    def a_job_fails_only_beyond_its_budget(self):
-        if self.job.status.phase == "Failed":
-            assert self.own_failures > self.job.spec.max_restarts
+    def budgets_are_kept_and_nothing_fails_below_them(self):
+        spec, told = self.cluster.job.spec, self.status.restarts
+        exceeded = {
+            "MaxRestartsExceeded": told.counted > spec.max_restarts,
+            "RestartBudgetExceeded": spec.failure_policy.budget is not None
+            and len(told.recent) > spec.failure_policy.budget.max_restarts_per_window,
+            "NoProgress": spec.failure_policy.no_progress_rounds is not None
+            and told.rounds_without_progress >= spec.failure_policy.no_progress_rounds,
+        }
+        if self.status.phase == "Failed":
+            assert exceeded.get(self.failed_reason(self.status), True)
+
+    def failed_reason(self, status):
+        return conditions.find(status.conditions, conditions.FAILED).reason
+
+    @invariant()
+    def rounds_go_up(self):
+        assert self.status.rendezvous.round >= self.before.rendezvous.round
+        numbers = [told.round for told in self.status.rendezvous.history]
+        assert numbers == sorted(set(numbers))
+
+    @invariant()
+    def every_pod_has_the_jobs_own_client(self):
+        own = self.status.client_image
+        members = {member.pod for member in self.status.rendezvous.members}
+        if self.status.phase == "Running" and members & {pod.name for pod in self.cluster.live()}:
+            assert own or self.before.phase == "Suspended"
+        if own and own == self.before.client_image:
+            made = {step.manifest["spec"]["initContainers"][0]["image"] for step in self.created()}
+            assert made <= {own}
+
+    def created(self):
+        return [step for step in self.cluster.deeds if hasattr(step, "manifest")]
+
+    @invariant()
+    def the_end_is_told_once(self):
+        ends = [
+            event for event in self.cluster.told if event.reason in {"JobComplete", "JobFailed"}
+        ]
+        assert len(ends) == (self.status.phase in {"Complete", "Failed"})
+
+    # --- what must come of it in the end ---
+
+    def teardown(self):
+        if not hasattr(self, "cluster"):
+            return
+        assert self.cluster.settle(), f"it never comes to rest: {self.cluster.deeds}"
+        spec, pods = self.cluster.job.spec, self.cluster.pods.values()
+        if self.cluster.is_over or self.status.phase == "Suspended":
+            assert self.cluster.live() == []
+            return
+        assert self.status.restarts.counted <= spec.max_restarts
+        placed = [pod.index for pod in pods if pod.alive or pod.succeeded]
+        assert len(placed) == len(set(placed))
+        live = len(self.cluster.live())
+        assert live <= spec.replicas <= live + self.status.succeeded
+        assert sum(pod.failed for pod in pods) <= self.limit
+        blueprints = {pod.blueprint for pod in self.cluster.live()}
+        assert len(blueprints) <= 1, "all were made from the same template"
 
 
-TestCluster = Cluster.TestCase
-TestCluster.settings = hypothesis_settings(
-    max_examples=60, stateful_step_count=40, deadline=None, database=None
+TestHistories = Histories.TestCase
+TestHistories.settings = hypothesis_settings(
+    max_examples=150, stateful_step_count=30, deadline=None, database=None, derandomize=True
 )
-
-
-def test_the_operator_settles_whatever_the_history_was():
-    """Repeating the reconcile without news soon finds nothing to do."""
-    job = a_job(replicas=3, at_least=1)
-    observed = Observed(builders.NOW, job, (), (a_store_pod(),), StoreView(reachable=True))
-    for _ in range(3):
-        decided = plan.plan(observed, SETTINGS)
-        made = tuple(
-            report.Created(step.name, step.index, step.attempt)
-            for step in decided.actions
-            if isinstance(step, actions.CreatePod)
-        )
-        pods = (*observed.pods, *(a_pod(pod.index, pod.attempt) for pod in made))
-        told = [s.settings for s in decided.actions if isinstance(s, actions.WriteSettings)]
-        store = replace(observed.store, settings=told[-1]) if told else observed.store
-        status = report.status(decided, report.Outcome(created=made))
-        job = job.model_copy(update={"status": status})
-        observed = replace(observed, job=job, pods=pods, store=store)
-    assert [type(step) for step in decided.actions] == [actions.Provision]
-    assert isinstance(job.status, api.ElasticJobStatus)

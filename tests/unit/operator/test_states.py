@@ -74,6 +74,7 @@ SITUATIONS = {
     ),
     "before any round, a command that cannot be started": cannot_start("StartError"),
     "the same, as older runtimes say it": cannot_start("ContainerCannotRun"),
+    "all workers ended with success, but never formed a round": seen().pods(*FINISHED),
     "more failures than maxRestarts": job(max_restarts=0).pods(*FAILED),
     "more failures within a while than failurePolicy.budget": failing(
         budget=FailureBudget(window_seconds=60, max_restarts_per_window=0)
