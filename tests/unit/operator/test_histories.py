@@ -39,7 +39,7 @@ class Histories(RuleBasedStateMachine):
         no_progress=st.none() | st.integers(1, 3),
         runs=st.sampled_from([True, True, False]),
     )
-    def begin(self, replicas, max_restarts, limit, per_window, no_progress, runs):
+    def begin(self, *, replicas, max_restarts, limit, per_window, no_progress, runs):
         budget = per_window is not None and FailureBudget(
             window_seconds=30, max_restarts_per_window=per_window
         )
