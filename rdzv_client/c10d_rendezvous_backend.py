@@ -128,7 +128,14 @@ class TcpRendezvousBackend(C10dRendezvousBackend):
             may_host=self._may_host,
             hosted=self._store,
         )
-        return C10dBackend(endpoint, self.keys, record.id, options.lease_ttl, options.read_timeout)
+        return C10dBackend(
+            endpoint,
+            self.keys,
+            record.id,
+            options.lease_ttl,
+            options.read_timeout,
+            beat_timeout_s=options.heartbeat_timeout,
+        )
 
 
 def _decoded(value: bytes) -> tuple[bytes, Token] | None:

@@ -78,6 +78,7 @@ class EtcdRendezvousBackend(RendezvousBackend):
             record.slot,
             options.lease_ttl,
             run_ttl_s=self._ttl_s,
+            beat_timeout_s=options.heartbeat_timeout,
         )
 
     def get_state(self) -> tuple[bytes, Token] | None:

@@ -61,7 +61,14 @@ def _open_etcd(endpoint: str, keys: wire.Keys, record: wire.Member, chosen: Opti
 
     etcd_endpoints(endpoint)
     client = etcd_connection.connect(endpoint, {}, os.environ, chosen.read_timeout)
-    return EtcdBackend(client, keys, record.id, record.slot, chosen.lease_ttl)
+    return EtcdBackend(
+        client,
+        keys,
+        record.id,
+        record.slot,
+        chosen.lease_ttl,
+        beat_timeout_s=chosen.heartbeat_timeout,
+    )
 
 
 def _open_c10d(endpoint: str, keys: wire.Keys, record: wire.Member, chosen: Options) -> Backend:
@@ -74,7 +81,14 @@ def _open_c10d(endpoint: str, keys: wire.Keys, record: wire.Member, chosen: Opti
     host, port = parse_rendezvous_endpoint(endpoint.removeprefix(_C10D), DEFAULT_PORT)
     # A pod never hosts the store: it has one of its own.
     store = Endpoint(host, port, chosen.read_timeout)
-    return C10dBackend(store, keys, record.id, chosen.lease_ttl, chosen.read_timeout)
+    return C10dBackend(
+        store,
+        keys,
+        record.id,
+        chosen.lease_ttl,
+        chosen.read_timeout,
+        beat_timeout_s=chosen.heartbeat_timeout,
+    )
 
 
 def show_log() -> None:

@@ -32,7 +32,8 @@ class Options:
         agreement_timeout: For a member to agree to a proposed round.
         close_timeout: For the store to take note that this member leaves.
         read_timeout: For an answer from the store.
-        heartbeat_timeout: For the store to acknowledge a sign of life.
+        heartbeat_timeout: For the store to acknowledge a sign of life; less where the lease or
+            ``read_timeout`` leave less.
         poll_interval: Between two looks at a store that cannot tell of changes.
         cas_backoff_max_seconds: At most, in such a store, before a write that another one beat is
             tried again; 0 for as long as seems best.

@@ -9,6 +9,7 @@ many members there are, and an idle member nothing but its beats.
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 from typing import Final
@@ -42,6 +43,7 @@ class C10dBackend:
         member: The member's id.
         lease_ttl_s: How long the member's record outlives its last sign of life.
         read_timeout_s: How long to wait for an answer.
+        beat_timeout_s: The same for a sign of life, if that is less.
     """
 
     def __init__(
@@ -51,6 +53,8 @@ class C10dBackend:
         member: str,
         lease_ttl_s: float,
         read_timeout_s: float,
+        *,
+        beat_timeout_s: float = math.inf,
     ) -> None:
         self._endpoint, self._member = endpoint, member
         self._layout = Layout(keys)
@@ -58,6 +62,7 @@ class C10dBackend:
         self._line = Line(self._greet, read_timeout_s, endpoint.name)
         self._do = self._line.call
         self._pulses = Pulses(lease_ttl_s)
+        self._beat_timeout_s = min(beat_timeout_s, read_timeout_s)
         self._period_s = lease_ttl_s / BEATS_PER_LEASE
         self._ear: Ear | None = None
         self._ear_lock = threading.Lock()
@@ -174,7 +179,10 @@ class C10dBackend:
         seat = self._seat
         if seat.number is not None and self._listener.alive():
             try:
-                self._do(lambda store: jobs.beat(store, seat, self._pulses))
+                self._do(
+                    lambda store: jobs.beat(store, seat, self._pulses),
+                    answer_s=self._beat_timeout_s,
+                )
             except StoreUnavailable:
                 self._stop_listening()
                 raise

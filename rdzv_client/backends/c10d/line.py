@@ -57,12 +57,19 @@ class Line:
         self._worker: _Worker | None = None
         self._closed = False
 
-    def call(self, job: Callable[[Store], T], timeout_s: float | None = None) -> T:
+    def call(
+        self,
+        job: Callable[[Store], T],
+        timeout_s: float | None = None,
+        *,
+        answer_s: float | None = None,
+    ) -> T:
         """Do a job on the connection, and return what it returns.
 
         Args:
             job: The job.
             timeout_s: For all of it, the connection included; None for the line's own.
+            answer_s: For the answer, in place of the line's own time-out.
 
         Raises:
             StoreUnavailable: the store cannot be reached, or did not answer in time; the job may
@@ -71,7 +78,7 @@ class Line:
         worker = self._open()
         limit_s = timeout_s
         if limit_s is None:
-            limit_s = self._timeout_s + (0.0 if worker.connected else CONNECT_S)
+            limit_s = (answer_s or self._timeout_s) + (0.0 if worker.connected else CONNECT_S)
         try:
             return worker.submit(job).result(limit_s)
         except NotInTime:

@@ -140,6 +140,16 @@ def test_a_call_that_is_not_answered_is_given_up_with_its_connection():
     line.close()
 
 
+def test_a_call_may_have_less_time_for_its_answer_than_others():
+    line = Line(Doors(), timeout_s=60)
+    assert line.call(lambda store: store) == 1
+    answer = threading.Event()
+    with pytest.raises(StoreUnavailable, match=r"did not answer within 0\.05 s"):
+        line.call(lambda _: answer.wait(10), answer_s=0.05)
+    answer.set()
+    line.close()
+
+
 def test_a_connection_that_fails_is_replaced():
     line = Line(Doors(), timeout_s=5, name="the store at h:1")
 
