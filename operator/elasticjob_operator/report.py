@@ -267,9 +267,10 @@ def _quorum_words(observed: Observed) -> Words:
     missing = [words for words in missing if words]
     words = f"{len(wanted) - len(missing)} of {len(wanted)} members of the rendezvous store answer"
     words = "; ".join((words, *missing))
-    if store.reachable:
+    if quorum.answers(observed):
         return True, "StoreDegraded" if missing else "StoreAnswers", words
-    return False, "StoreUnreachable", f"{words}; {store.problem or 'not reached yet'}"
+    problem = store.problem or ("more than half must" if store.reachable else "not reached yet")
+    return False, "StoreUnreachable", f"{words}; {problem}"
 
 
 def _round_words(facts: Facts, waits: Waiting) -> Words:

@@ -16,9 +16,18 @@ from elasticjob_operator.pod_facts import StorePod
 from elasticjob_operator.provisioning import addresses, names
 
 
+def answers(observed: Observed) -> bool:
+    """Return whether most of the members do.
+
+    A watch at one of them says nothing: it stays open in silence when the others are gone.
+    """
+    ready = sum(pod.ready for pod in observed.store_pods)
+    return observed.store.reachable and ready > len(names.members(observed.job)) // 2
+
+
 def is_lost(observed: Observed) -> bool:
     """Return whether so many disks are lost that the store cannot come back by itself."""
-    if observed.store.reachable or not _refused(observed):
+    if answers(observed) or not _refused(observed):
         return False
     wanted = len(names.members(observed.job))
     return _disks(observed) <= wanted // 2
@@ -27,12 +36,12 @@ def is_lost(observed: Observed) -> bool:
 def is_joined(observed: Observed) -> bool:
     """Return whether a member is to join those that are there."""
     unstarted = not all(member.started for member in observed.store_members)
-    return observed.store.reachable and (unstarted or bool(_refused(observed)))
+    return answers(observed) and (unstarted or bool(_refused(observed)))
 
 
 def repairs(observed: Observed) -> Iterator[actions.Action]:
     """Yield how one member that was refused is let in: one at a time, as etcd itself demands."""
-    if not observed.store.reachable:
+    if not answers(observed):
         return
     for pod in _refused(observed)[:1]:
         peer_url = addresses.peer_url(observed.job, pod.name)

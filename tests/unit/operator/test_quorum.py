@@ -82,11 +82,6 @@ def test_one_that_is_not_ready_is_left_to_itself(pod):
     assert initial_state(now) == "new"
 
 
-def test_only_one_at_a_time_is_let_in():
-    now = store({}, REFUSED, REFUSED)
-    assert kinds(now) == ["Provision", "ReadmitMember", "DeletePod"]
-
-
 def test_nothing_is_done_about_a_pod_that_is_going_already():
     assert kinds(store({}, {**REFUSED, "deleting": True}, {})) == ["Provision"]
 
@@ -123,8 +118,10 @@ def test_a_store_of_one_has_nobody_who_could_refuse_it():
         "one volume is lost, one pod is gone",
     ],
 )
-def test_a_store_whose_quorum_is_lost_for_good_is_made_anew(members, rendezvous, anew):
-    now = store(*members, rendezvous=rendezvous).silent_store()
+@pytest.mark.parametrize("heard", [False, True], ids=["silent", "a watch is still open"])
+def test_a_store_whose_quorum_is_lost_for_good_is_made_anew(members, rendezvous, anew, heard):
+    now = store(*members, rendezvous=rendezvous)
+    now = now if heard else now.silent_store()
     wanted = [actions.RemoveStore((("apps/v1", "StatefulSet", "digits-rdzv"),))] if anew else []
     removed = [s for s in planned(now).actions if isinstance(s, actions.RemoveStore)]
     assert removed == wanted
@@ -184,6 +181,18 @@ def test_a_member_on_a_lost_node_is_removed_though_the_others_answer(pod, remove
             ),
         ),
         (
+            store({"ready": False}, REFUSED, None),
+            (
+                "False",
+                "StoreUnreachable",
+                (
+                    "0 of 3 members of the rendezvous store answer; digits-rdzv-0 is not ready;"
+                    " digits-rdzv-1 lost its data (has already been bootstrapped);"
+                    " digits-rdzv-2 has no pod; more than half must"
+                ),
+            ),
+        ),
+        (
             store({}, {}, {"ready": False, "unschedulable": "0/2 nodes are available"}),
             (
                 "True",
@@ -195,7 +204,7 @@ def test_a_member_on_a_lost_node_is_removed_though_the_others_answer(pod, remove
             ),
         ),
     ],
-    ids=["all", "one lost its disk", "most are away", "one finds no node"],
+    ids=["all", "one lost its disk", "most are away", "two disks are lost", "one finds no node"],
 )
 def test_the_status_says_how_many_members_answer(snapshot, words):
     assert rendezvous_ready(snapshot) == words
