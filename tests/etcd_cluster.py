@@ -8,8 +8,10 @@ import urllib.error
 import urllib.request
 
 from etcd_server import program
+from job_secrets import HOST, NOW, OURS, access, files
 
-from elasticjob_operator.provisioning import addresses, etcd_pod, names
+from elasticjob_operator import stores
+from elasticjob_operator.provisioning import addresses, credentials, etcd_pod, names
 from elasticjob_operator.settings import Settings
 
 LIMIT_S = 60.0
@@ -24,7 +26,11 @@ class EtcdCluster:
         self.folder, self._job = folder, job
         network = f"127.{random.randint(1, 254)}.{random.randint(1, 254)}"
         self.hosts = [f"{network}.{ordinal + 1}" for ordinal in range(len(names.members(job)))]
-        self.urls = tuple(f"http://{host}:{addresses.CLIENT_PORT}" for host in self.hosts)
+        uid = job.metadata.uid
+        self._secret = folder / "secret"
+        files(self._secret, OURS.store(uid, NOW, (HOST, *self.hosts)))
+        urls = tuple(f"https://{host}:{addresses.CLIENT_PORT}" for host in self.hosts)
+        self.where = stores.Etcd(urls, access(OURS.operator(uid, NOW)))
         self._processes = {}
 
     def start(self, *ordinals, joining=False):
@@ -35,7 +41,7 @@ class EtcdCluster:
                 )
 
     def peer_url(self, ordinal):
-        return f"http://{self.hosts[ordinal]}:{addresses.PEER_PORT}"
+        return f"https://{self.hosts[ordinal]}:{addresses.PEER_PORT}"
 
     def kill(self, ordinal):
         process = self._processes.pop(ordinal)
@@ -82,6 +88,7 @@ class EtcdCluster:
             "$(POD_UID)": f"uid-{ordinal}",
             "0.0.0.0": host,
             etcd_pod.BINARY: program(),
+            credentials.STORE_FOLDER: str(self._secret),
             etcd_pod.DATA: str(self.folder / str(ordinal)),
         }
         there = {

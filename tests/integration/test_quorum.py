@@ -9,7 +9,7 @@ from etcd_cluster import EtcdCluster
 
 from elasticjob_operator import api, pod_facts
 from elasticjob_operator.rounds import Rounds
-from elasticjob_operator.stores import Etcd, StoreError
+from elasticjob_operator.stores import StoreError
 
 pytestmark = pytest.mark.timeout(180)
 LIMIT_S = 60.0
@@ -18,11 +18,10 @@ JOB = builders.a_job(rendezvous={"etcd": {"members": 3}})
 
 @pytest.fixture
 def cluster(tmp_path):
-    cluster = EtcdCluster(tmp_path, JOB)
-    cluster.start(0, 1, 2)
-    cluster.wait_until("readyz", 0, 1, 2)
-    yield cluster
-    cluster.close()
+    with contextlib.closing(EtcdCluster(tmp_path, JOB)) as cluster:
+        cluster.start(0, 1, 2)
+        cluster.wait_until("readyz", 0, 1, 2)
+        yield cluster
 
 
 @pytest.fixture
@@ -30,7 +29,7 @@ async def link(cluster):
     """The operator's link to the store."""
     rounds = Rounds()
     told = api.RendezvousStatus(run_id=builders.RUN_ID)
-    link = Followed(rounds, cluster.urls, told)
+    link = Followed(rounds, cluster.where, told)
     await link.until(lambda view: view.reachable)
     yield link
     await rounds.close()
@@ -39,9 +38,9 @@ async def link(cluster):
 class Followed:
     """A link, and a way to wait until its view is so."""
 
-    def __init__(self, rounds, urls, told):
+    def __init__(self, rounds, where, told):
         self._changed = asyncio.Event()
-        self._link = rounds.follow(builders.JOB_UID, Etcd(urls), told, self._changed.set)
+        self._link = rounds.follow(builders.JOB_UID, where, told, self._changed.set)
         self.write_settings, self.etcd = self._link.write_settings, self._link.etcd
 
     async def until(self, holds):

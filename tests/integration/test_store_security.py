@@ -6,13 +6,15 @@ import json
 import socket
 import ssl
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import aiohttp
 import builders
 import pytest
 from etcd_server import Etcd, free_ports, program
+from job_secrets import HOST, NOW, OURS, access, files
 from rounds import Run, enter
 from stores import EtcdRuns
 
@@ -26,30 +28,12 @@ from rdzv_client import etcd_connection, etcdv3
 from rdzv_client.etcdv3 import messages, requests
 
 UID, OTHER_UID = builders.JOB_UID, "another-jobs-uid"
-NOW = datetime.now(UTC)
-OURS = Authority(b"s" * 32)
-HOST = "digits-rdzv.ml.svc"
-
-
-NAMES = {"authority": "ca.crt", "certificate": "tls.crt", "key": "tls.key"}
-
-
-def files(folder, pair):
-    """Lay a key pair down as a mounted Secret has it."""
-    folder.mkdir()
-    for part, name in NAMES.items():
-        (folder / name).write_bytes(getattr(pair, part))
-    return etcdv3.TlsFiles(*(folder / name for name in NAMES.values()))
+LIMIT_S = 60.0
 
 
 def flags(own, given):
     """Return an etcd's flags as a pod has them, with its Secret in another folder."""
     return [flag.replace(credentials.STORE_FOLDER, str(own.ca.parent)) for flag in given]
-
-
-def access(pair, host=HOST, **more):
-    texts = (pair.authority.decode(), pair.certificate.decode(), pair.key.decode())
-    return Access(*texts, host, **more)
 
 
 @pytest.fixture(scope="module")
@@ -203,13 +187,25 @@ def three(tmp_path_factory):
             ]
             process = stack.enter_context(subprocess.Popen([*command, *guarded]))
             stack.callback(process.kill)
+        wait_until_bound(ports)
         yield ports[:3], ports[3:]
+
+
+def wait_until_bound(ports):
+    deadline = time.monotonic() + LIMIT_S
+    for port in ports:
+        while True:
+            with contextlib.suppress(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            assert time.monotonic() < deadline, f"nobody listens at port {port}"
+            time.sleep(0.05)  # a process that is starting offers nothing to wait on
 
 
 async def test_three_members_find_each_other(session, three):
     urls = [f"https://127.0.0.1:{port}" for port in three[0]]
     link = gateway.Gateway(session, urls, access(OURS.operator(UID, NOW)))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(LIMIT_S):
         # Processes that start offer nothing to wait on.
         while await started(link) < 3:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
