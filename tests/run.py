@@ -29,6 +29,7 @@ class Step:
     ``variables``: what else the tests read from the environment.
     ``keyword``: only tests whose file or name has it.
     ``processes``: how many run the tests beside each other.
+    ``by_file``: the tests of a file go on where the one before ended.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Step:
     variables: Mapping[str, str] = field(default_factory=dict)
     keyword: str = ""
     processes: int = 1
+    by_file: bool = False
 
 
 @dataclass
@@ -91,11 +93,9 @@ GROUPS: dict[str, tuple[Lane, ...]] = {
                 keyword="etcd",
                 processes=4,
             ),
+            Step("torchrun", tests=("torchrun",), processes=2, by_file=True),
         ),
-        (
-            Step("integration", tests=("integration",), processes=2),
-            Step("torchrun", tests=("torchrun",), processes=2),
-        ),
+        (Step("integration", tests=("integration",), processes=2),),
     ),
     "cluster": ((Step("end to end", tests=("e2e",), processes=3),),),
 }
@@ -150,8 +150,8 @@ def _command(step: Step, report: Path) -> list[str]:
         return [str(Path(sys.executable).parent / program), *arguments]
     folders = [f"tests/{folder}" for folder in step.tests]
     only = ["-k", step.keyword] if step.keyword else []
-    # Tests go to whichever process is free; those of one xdist_group to the same.
-    many = [f"--numprocesses={step.processes}", "--dist=loadgroup"] if step.processes > 1 else []
+    spread = "loadfile" if step.by_file else "load"
+    many = [f"--numprocesses={step.processes}", f"--dist={spread}"] if step.processes > 1 else []
     return [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *only, *many, *folders]
 
 

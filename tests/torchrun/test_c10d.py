@@ -1,11 +1,12 @@
-"""Real agents that meet in a TCPStore which one of them hosts, until that one is lost."""
+"""Real agents that meet in a TCPStore which one of them hosts, until that one is lost.
+
+Each test goes on where the one before ended.
+"""
 
 import dataclasses
 import signal
 
 import pytest
-
-pytestmark = pytest.mark.xdist_group("c10d")  # each test goes on where the last one ended
 
 START_LIMIT_S = 90
 LIMIT_S = 60

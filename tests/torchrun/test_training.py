@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("torch", reason="the training environment is not installed")
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("training")]
+pytestmark = pytest.mark.timeout(300)
 
 STEADY_S = 6
 LIMIT_S = 100  # a safety net: torch is imported several times on the way
