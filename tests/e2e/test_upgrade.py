@@ -6,7 +6,7 @@ import pytest
 
 from examples.demo import release, story
 
-SAME_IMAGE_BY_ANOTHER_NAME = "docker.io/elasticjob/client"
+NEWER = "99.0.0"
 
 
 @pytest.fixture
@@ -16,13 +16,13 @@ def upgrade(operator, request, tmp_path):
     chart = str(request.config.rootpath / release.CHART)
 
     def upgrade():
-        package = ("helm", "package", chart, "--version=99.0.0", f"--destination={tmp_path}")
+        package = ("helm", "package", chart, f"--version={NEWER}", f"--destination={tmp_path}")
         tools.show(*package)
         (packaged,) = tmp_path.glob("elasticjob-99*.tgz")
         tools.show(
             *("helm", "upgrade", release.RELEASE, str(packaged)),
             *(f"--namespace={release.NAMESPACE}", "--wait", "--timeout=120s"),
-            f"--set=client.image.repository={SAME_IMAGE_BY_ANOTHER_NAME}",
+            f"--set=client.image.tag={NEWER}",
             timeout_s=150,
         )
 
@@ -59,5 +59,5 @@ def test_an_upgrade_disturbs_no_job_and_its_workers_keep_their_client(run, manif
     job.wait_until_nothing_remains()
     later = run(manifest(epochs=1, width=8))
     later.wait("pods", lambda _: bool(later.pods()))
-    assert client_of(later.tools, later.pods()[0]).startswith(SAME_IMAGE_BY_ANOTHER_NAME)
+    assert client_of(later.tools, later.pods()[0]).endswith(f":{NEWER}")
     later.delete()
