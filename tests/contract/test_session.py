@@ -333,6 +333,6 @@ def test_a_round_record_that_is_no_round_is_an_error_of_state(run):
 
     run.settings(expected=2)
     run.store.corrupt_round(run.keys, b"\x80\x04cos\nsystem\n(S'id'\ntR.")
-    run.options = options.parse({"lease_ttl": 2, "join_timeout": 1})
+    run.options = options.parse({"lease_ttl": 2, "join_timeout": 30})
     with pytest.raises(api.RendezvousStateError, match="not valid JSON"):
         Entry(run.member("a", 0)).result()
