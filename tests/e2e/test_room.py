@@ -13,20 +13,17 @@ import yaml
 from examples.demo import story
 from examples.demo.commands import CommandError
 
-SLOT, RACK = "example.com/slot", "example.com/rack"
+SLOT, NODE = "example.com/slot", "kubernetes.io/hostname"
 JOIN_TIMEOUT_S = 40
 
 
 @pytest.fixture
 def nodes(tools):
-    """The names of two nodes, each a rack of its own."""
+    """The names of two nodes."""
     names = tools.ask("kubectl", "get", "nodes", "--output=name").split()[:2]
-    for name in names:
-        tools.ask("kubectl", "label", "--overwrite", name, f"{RACK}=of-{name.split('/')[1]}")
     yield names
     for name in names:
         offer(tools, name, None)
-        tools.ask("kubectl", "label", name, f"{RACK}-")
 
 
 def offer(tools, node, slots):
@@ -82,7 +79,7 @@ def test_a_job_waits_for_room_runs_with_what_it_has_and_gives_way(
         epochs=4000,
         width=64,
         replicas=4,
-        topologyKey=RACK,
+        topologyKey=NODE,
         rendezvous={"joinTimeoutSeconds": JOIN_TIMEOUT_S},
     )
     job = run(taking_slots(wanted))
@@ -102,7 +99,7 @@ def test_a_job_waits_for_room_runs_with_what_it_has_and_gives_way(
     assert [len(one.members) for one in known.rounds] == [4], "all came in one round"
     members = known.job["status"]["rendezvous"]["members"]
     by_rank = [member["node"] for member in sorted(members, key=lambda member: member["rank"])]
-    assert [len(list(same)) for _, same in itertools.groupby(by_rank)] == [2, 2], "rack by rack"
+    assert [len(list(same)) for _, same in itertools.groupby(by_rank)] == [2, 2], "node by node"
 
     tools.show("kubectl", "create", "--filename=-", stdin=urgent)
     known = job.wait("a round of three", lambda known: story.is_round_of(known, 3))
