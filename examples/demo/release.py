@@ -6,6 +6,7 @@ from examples.demo.commands import CommandError, Tools
 
 RELEASE = "elasticjob"
 DEPLOYMENT = "deployment/elasticjob-operator"
+PODS = "--selector=app.kubernetes.io/name=elasticjob-operator"
 NAMESPACE = "elasticjob-system"
 CHART = "charts/elasticjob"
 INSTALL_LIMIT_S = 180

@@ -28,6 +28,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+# DDP imports this on demand. Imported while a process group exists, it keeps the group's threads
+# beyond destroy_process_group, and a process that exits beside them may abort (torch 2.15).
+import torch._dynamo
 import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812 - the name that everybody knows
 from sklearn.datasets import load_digits

@@ -112,9 +112,9 @@ class Operator:
     @contextmanager
     def away(self):
         """Within this, no operator runs."""
-        self._kubectl("scale", release.DEPLOYMENT, "--replicas=0")
-        self._kubectl("wait", "--for=delete", "pod", "--all", "--timeout=60s")
         try:
+            self._kubectl("scale", release.DEPLOYMENT, "--replicas=0")
+            self._kubectl("wait", "--for=delete", "pod", release.PODS, "--timeout=60s")
             yield
         finally:
             self._kubectl("scale", release.DEPLOYMENT, f"--replicas={REPLICAS}")
@@ -128,7 +128,7 @@ class Operator:
 
     def kill(self):
         """End the operator's pod without grace; its deployment makes another."""
-        self._kubectl("delete", "pod", "--all", "--grace-period=0", "--force")
+        self._kubectl("delete", "pod", release.PODS, "--grace-period=0", "--force")
 
 
 @pytest.fixture(scope="session")

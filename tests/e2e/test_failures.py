@@ -1,6 +1,8 @@
 """Everything that can end a worker, made to happen, and what the status says of it."""
 
+import itertools
 import json
+from contextlib import contextmanager
 from datetime import datetime
 
 CONTROLLED = """
@@ -52,6 +54,27 @@ def events_of(job):
     listed = json.loads(job.tools.ask("kubectl", "get", "events", selector, "--output=json"))
     found = [(one["lastTimestamp"], one["reason"], one["message"]) for one in listed["items"]]
     return [(datetime.fromisoformat(at), *words) for at, *words in sorted(found)]
+
+
+@contextmanager
+def lives_seen(tools):
+    """When each worker pod was made, and when its container ended, as far as it was seen."""
+    made, ended = {}, {}
+
+    def see(pod):
+        name = pod["metadata"]["name"]
+        made[name] = datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
+        for container in pod["status"].get("containerStatuses", []):
+            if end := container["state"].get("terminated"):
+                ended[name] = datetime.fromisoformat(end["finishedAt"])
+
+    workers = ("pods", "--selector=rdzv.dev/role=worker", "--watch", "--output=json")
+    follower = tools.follow("kubectl", "get", *workers)
+    follower.documents(see)
+    try:
+        yield made, ended
+    finally:
+        follower.stop()
 
 
 def evict(job, pod):
@@ -163,7 +186,7 @@ def test_each_failure_of_a_worker_and_each_loss_of_a_pod_is_told_as_what_it_is(r
 # --- a pod that ends -----------------------------------------------------------------------------
 
 
-def test_each_end_of_a_pod_is_counted_on_its_account_and_waited_for_in_turn(run, manifest):
+def test_each_end_of_a_pod_is_counted_on_its_account_and_waited_for_in_turn(run, manifest, tools):
     described = manifest(
         command=["sh", "-c", ONE_END_EACH],
         minReplicas=1,
@@ -175,8 +198,9 @@ def test_each_end_of_a_pod_is_counted_on_its_account_and_waited_for_in_turn(run,
     )
     container = described["spec"]["template"]["spec"]["containers"][0]
     container["resources"] = {"limits": {"memory": "128Mi"}, "requests": {"cpu": "50m"}}
-    job = run(described)
-    known = job.wait("Failed", lambda known: known.holds("Failed"))
+    with lives_seen(tools) as (made, ended):
+        job = run(described)
+        known = job.wait("Failed", lambda known: known.holds("Failed"))
     assert known.condition("Failed")["reason"] == "FailurePolicy"
     words = "pod digits-0-4 failed with exit code 42: ValueError: hopeless"
     assert known.condition("Failed")["message"] == f"{words}; failurePolicy.rules[1] says FailJob"
@@ -191,8 +215,8 @@ def test_each_end_of_a_pod_is_counted_on_its_account_and_waited_for_in_turn(run,
         ("WorkerFailed", "pod digits-0-2 failed with exit code 139: Segmentation fault"),
         ("WorkerLost", "pod digits-0-3 was killed (exit code 137)"),
     ]
-    made = [at for at, reason, _ in events_of(job) if reason == "WorkersReplaced"]
-    waits_s = [(again - at).total_seconds() for (at, *_), again in zip(ends, made, strict=False)]
+    in_turn = itertools.pairwise(sorted(made))
+    waits_s = [(made[after] - ended[pod]).total_seconds() for pod, after in in_turn]
     # Kubernetes tells whole seconds, so one may be missing.
     least_s = (2, 4, 4, 4)
     assert all(wait >= least - 1 for wait, least in zip(waits_s, least_s, strict=True)), waits_s
