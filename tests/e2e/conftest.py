@@ -8,6 +8,7 @@ there others would feel.
 
 import copy
 import dataclasses
+import fcntl
 import os
 import sys
 import uuid
@@ -23,11 +24,12 @@ from examples.demo.board import Board
 from examples.demo.commands import Tools
 from examples.demo.narrator import Narrator
 from examples.demo.spectator import Spectator
-from localcluster import binaries
+from localcluster import binaries, paths
 from localcluster import cluster as local_cluster
 from localcluster.errors import LocalClusterError
 
 ROOT = Path(__file__).parents[2]
+TICKING = Path(__file__).with_name("ticking.py")
 CLUSTER = "e2e"
 NODES = 2
 REPLICAS = 2
@@ -79,14 +81,24 @@ def cluster(common):
         return
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("the local cluster needs Linux and root; or set ELASTICJOB_E2E_KUBECONFIG")
-    with shared(common, "cluster", _start_cluster, lambda: local_cluster.down(CLUSTER)):
+    users = paths.private_folder(paths.cache()) / f"{CLUSTER}.users"
+    with (
+        users.open("a") as run,
+        shared(common, "cluster", lambda: _start_cluster(run), lambda: local_cluster.down(CLUSTER)),
+    ):
+        fcntl.flock(run, fcntl.LOCK_SH)
         made = local_cluster.load(CLUSTER)
         yield Tools(Narrator(), kubeconfig=made.control_plane.kubeconfig, folder=folder)
 
 
-def _start_cluster():
+def _start_cluster(run):
+    """Start it new: what is there without another run was left by one that was killed."""
     try:
-        local_cluster.up(CLUSTER, NODES, new=True)  # another run would take it down
+        fcntl.flock(run, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        local_cluster.down(CLUSTER)
+        local_cluster.up(CLUSTER, NODES)
+    except BlockingIOError:
+        pytest.exit(f"another run of these tests uses the cluster {CLUSTER}", returncode=1)
     except LocalClusterError as error:
         pytest.exit(str(error), returncode=1)
 
@@ -199,16 +211,30 @@ def tools(installed, turn, tmp_path, request):
 def manifest():
     """Build an ElasticJob from the digits example: `manifest(epochs=5, minReplicas=1)`.
 
-    `script` is a training script in place of the example's.
+    `script` is a training script in place of the example's; `ticking` asks for ticking.py, which
+    costs next to nothing.
     """
     example = yaml.safe_load((ROOT / "examples" / "digits.yaml").read_text())
 
-    def build(*, epochs=None, width=32, command=None, image=None, script=None, **spec):
+    def build(
+        name="digits",
+        *,
+        epochs=None,
+        width=32,
+        command=None,
+        image=None,
+        script=None,
+        ticking=False,
+        **spec,
+    ):
         job = copy.deepcopy(example)
+        job["metadata"]["name"] = name
         container = job["spec"]["template"]["spec"]["containers"][0]
         if epochs:
             container["command"] = ["torchrun", "train.py", f"--epochs={epochs}"]
             container["command"].append(f"--width={width}")
+        if ticking:
+            script = TICKING.read_text()
         if script:
             write = f"cat > /tmp/train.py <<'END'\n{script}\nEND\n"
             container["command"] = ["sh", "-c", f"{write}exec torchrun /tmp/train.py"]

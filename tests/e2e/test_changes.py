@@ -12,7 +12,7 @@ def suspend(job, suspend):
 
 
 def test_scaling_in_costs_one_round_and_nobody_fails(run, manifest):
-    job = run(manifest(epochs=400, width=64, minReplicas=1, replicas=3))
+    job = run(manifest(ticking=True, minReplicas=1, replicas=3))
     job.wait("an epoch of three workers", lambda known: story.count_epochs(known, 3) >= 1)
     before = job.known.rounds[-1]
     job.scale(1)

@@ -14,7 +14,7 @@ from examples.demo import story
 from examples.demo.commands import CommandError
 
 SLOT, NODE = "example.com/slot", "kubernetes.io/hostname"
-JOIN_TIMEOUT_S = 40
+JOIN_TIMEOUT_S = 20
 
 
 @pytest.fixture
@@ -76,8 +76,7 @@ def test_a_job_waits_for_room_runs_with_what_it_has_and_gives_way(
     for node, slots in zip(nodes, (1, 0), strict=True):
         offer(tools, node, slots)
     wanted = manifest(
-        epochs=4000,
-        width=64,
+        ticking=True,
         replicas=4,
         topologyKey=NODE,
         rendezvous={"joinTimeoutSeconds": JOIN_TIMEOUT_S},

@@ -92,10 +92,14 @@ def test_workers_killed_at_random_moments_do_not_keep_a_job_from_completing(run,
     job.tools.narrator.live("measured", f"{told}; test accuracy {accuracy_percent(job):g} %")
 
 
-def test_training_goes_on_while_the_operator_is_away(run, manifest, operator):
-    job = run(manifest(epochs=70, width=64, replicas=3))
+def test_training_and_deletion_need_no_operator(run, manifest, operator):
+    doomed = run(manifest("doomed", ticking=True))
+    doomed.wait("a round", lambda known: bool(known.rounds))
+    job = run(manifest(epochs=2000, width=64, replicas=3))
     job.wait("an epoch of three workers", lambda known: story.count_epochs(known, 3) >= 1)
     with operator.away():
+        doomed.delete()
+        doomed.wait_until_nothing_remains()
         before = epochs_done(job.known)
         job.wait("further epochs", lambda known: epochs_done(known) >= before + 3)
         victim = job.known.rounds[-1].members[1]
@@ -106,24 +110,7 @@ def test_training_goes_on_while_the_operator_is_away(run, manifest, operator):
         "a replacement in the round",
         lambda known: story.is_round_of(known, 3) and victim not in known.rounds[-1].members,
     )
-    job.wait("Complete", lambda known: known.holds("Complete"), TRAINING_LIMIT_S)
-
-
-def test_a_killed_operator_takes_up_the_job_where_it_is(run, manifest, operator):
-    job = run(manifest(epochs=25, width=64))
-    job.wait("an epoch", lambda known: epochs_done(known) >= 1)
-    operator.kill()
-    known = job.wait("Complete", lambda known: known.holds("Complete"), TRAINING_LIMIT_S)
-    assert [one.number for one in known.rounds] == [1]
-    assert any(isinstance(step, Finished) for step in known.steps)
-
-
-def test_a_job_deleted_while_the_operator_is_away_leaves_nothing(run, manifest, operator):
-    job = run(manifest(epochs=500, width=32))
-    job.wait("an epoch", lambda known: epochs_done(known) >= 1)
-    with operator.away():
-        job.delete()
-        job.wait_until_nothing_remains()
+    job.delete()
 
 
 def test_what_runs_beside_the_training_does_not_outlive_the_job(run, manifest, tools):

@@ -14,7 +14,7 @@ from elasticjob_operator.settings import Settings
 BINARY: Final = "/opt/etcd/etcd"
 DATA: Final = "/var/run/etcd"
 VOLUME: Final = "data"
-SPREAD_OVER: Final = ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+SPREAD_OVER: Final = {"topology.kubernetes.io/zone": 50, "kubernetes.io/hostname": 100}
 
 
 def spec(job: api.ElasticJob, settings: Settings, *, joining: bool) -> Manifest:
@@ -35,13 +35,18 @@ def spec(job: api.ElasticJob, settings: Settings, *, joining: bool) -> Manifest:
 
 
 def _spread(job: api.ElasticJob) -> Manifest:
-    constraint = {
-        "maxSkew": 1,
-        "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": labels.these(job.metadata.name, labels.STORE),
-    }
+    """Keep members apart where that is possible.
+
+    Not by topologySpreadConstraints: as soon as one of their keys is on no node, as zones are not
+    on many clusters, the scheduler gives no node a score for any of them.
+    """
+    others = {"labelSelector": labels.these(job.metadata.name, labels.STORE)}
+    terms = [
+        {"weight": weight, "podAffinityTerm": {"topologyKey": key, **others}}
+        for key, weight in SPREAD_OVER.items()
+    ]
     return {
-        "topologySpreadConstraints": [{"topologyKey": key, **constraint} for key in SPREAD_OVER]
+        "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": terms}}
     }
 
 

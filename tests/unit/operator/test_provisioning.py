@@ -115,9 +115,13 @@ def test_at_most_one_of_three_members_is_taken_away_on_purpose():
     assert ("PodDisruptionBudget", "digits-rdzv") not in manifests(builders.a_job())
 
 
-def test_the_members_are_spread_where_that_is_possible():
-    spread = three()["StatefulSet", "digits-rdzv"]["template"]["spec"]["topologySpreadConstraints"]
-    assert {entry["whenUnsatisfiable"] for entry in spread} == {"ScheduleAnyway"}
+def test_the_members_are_kept_apart_where_that_is_possible_first_by_node():
+    spec = three()["StatefulSet", "digits-rdzv"]["template"]["spec"]
+    terms = spec["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    weights = {term["podAffinityTerm"]["topologyKey"]: term["weight"] for term in terms}
+    assert weights["kubernetes.io/hostname"] > weights["topology.kubernetes.io/zone"]
+    # A constraint over a key that no node has, such as the zone, would undo the others.
+    assert "topologySpreadConstraints" not in spec
 
 
 def test_one_that_waits_for_the_others_is_alive_though_not_ready():
