@@ -260,6 +260,8 @@ def _start_node(cluster: Layout, one: Node, programs: Mapping[str, Path]) -> Non
         raise LocalClusterError(
             f"the control plane of {cluster.name} does not run; `up` replaces the cluster"
         )
+    for group in cgroups.found(one.cgroup):
+        cgroups.remove(group)  # as a reboot does; the kubelet looks 3 s for each container in them
     cgroups.create(one.cgroup)
     starting = Starting(node.machine(cluster, one, programs))
     network.succeeds(network.unplug_node(one, control_plane))  # of its life before
