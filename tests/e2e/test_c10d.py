@@ -4,8 +4,6 @@ import json
 
 from examples.demo import story
 
-TRAINING_LIMIT_S = 300
-
 
 def host_of(job):
     """Return the UID of the host's pod."""
@@ -22,7 +20,7 @@ def round_stands(known):
 
 
 def test_an_empty_host_in_its_place_costs_no_round_and_no_restart(run, manifest):
-    job = run(manifest(epochs=80, width=64, rendezvous={"backend": "c10d"}))
+    job = run(manifest(epochs=2000, width=32, rendezvous={"backend": "c10d"}))
     job.wait("two epochs of two workers", lambda known: story.count_epochs(known, 2) >= 2)
     before = job.known
     assert before.job["status"]["rendezvous"]["endpoint"].startswith("c10d://digits-rdzv.")
@@ -41,8 +39,7 @@ def test_an_empty_host_in_its_place_costs_no_round_and_no_restart(run, manifest)
     assert (told["round"], len(told["members"])) == (1, 2)
 
     job.scale(3)
-    job.wait("an epoch of three workers", lambda known: story.count_epochs(known, 3) >= 1)
-    known = job.wait("Complete", lambda known: known.holds("Complete"), TRAINING_LIMIT_S)
+    known = job.wait("an epoch of three workers", lambda known: story.count_epochs(known, 3) >= 1)
     assert [one.number for one in known.rounds] == [1, 2], "the scale-out alone made another"
     restarts = known.job["status"]["restarts"]
     assert (restarts["counted"], restarts["infrastructure"]) == (0, 0)

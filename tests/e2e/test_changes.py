@@ -27,7 +27,7 @@ def test_scaling_in_costs_one_round_and_nobody_fails(run, manifest):
 
 
 def test_a_suspended_job_goes_on_with_the_next_round(run, manifest):
-    job = run(manifest(epochs=30, width=64))
+    job = run(manifest(epochs=25))
     job.wait("two epochs of two workers", lambda known: story.count_epochs(known, 2) >= 2)
     suspend(job, True)
     job.wait("Suspended", lambda known: known.holds("Suspended"))

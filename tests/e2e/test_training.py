@@ -44,7 +44,7 @@ def assert_no_secret_is_told(job):
 
 
 def test_a_job_grows_survives_a_kill_and_completes(run, manifest):
-    job = run(manifest(epochs=35, width=96))
+    job = run(manifest(epochs=45, width=64))
     known = job.wait("round 1", lambda known: bool(known.rounds))
     assert len(known.rounds[0].members) == 2
     job.wait("two epochs of two workers", lambda known: story.count_epochs(known, 2) >= 2)
@@ -80,7 +80,7 @@ def test_a_job_grows_survives_a_kill_and_completes(run, manifest):
 def test_workers_killed_at_random_moments_do_not_keep_a_job_from_completing(run, manifest):
     seed = random.randrange(10**6)
     chance = random.Random(seed)
-    job = run(manifest(epochs=25 + 12 * KILLS, width=64, replicas=3))
+    job = run(manifest(epochs=25 + 12 * KILLS, width=32, replicas=3))
     job.tools.narrator.live("chance", f"{KILLS} kills, seed {seed}")
     job.wait("training", lambda known: epochs_done(known) >= 1)
     for _ in range(KILLS):
@@ -95,7 +95,7 @@ def test_workers_killed_at_random_moments_do_not_keep_a_job_from_completing(run,
 def test_training_and_deletion_need_no_operator(run, manifest, operator):
     doomed = run(manifest("doomed", ticking=True))
     doomed.wait("a round", lambda known: bool(known.rounds))
-    job = run(manifest(epochs=2000, width=64, replicas=3))
+    job = run(manifest(epochs=2000, replicas=3))
     job.wait("an epoch of three workers", lambda known: story.count_epochs(known, 3) >= 1)
     with operator.away():
         doomed.delete()
