@@ -103,6 +103,9 @@ class Value:
         """Write the draft, if what it was made of still stands."""
         state = _bounded(draft, self._last)
         answer = self._ask(lambda: self._state.set_state(state, self._token), 3)
+        if answer is None:  # whether it was written is not known, so look
+            there = self._ask(self._state.get_state, 2)
+            answer = there and (*there, there[0] == state)
         if answer is None or not answer[2]:
             return False
         self._last, self._token = Written(state, draft), answer[1]
