@@ -13,7 +13,15 @@ from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import quote
 
-from rdzv_client import api, etcd3_adapter, etcd_connection, identity, participation, wire
+from rdzv_client import (
+    api,
+    etcd3_adapter,
+    etcd_connection,
+    identity,
+    options,
+    participation,
+    wire,
+)
 from rdzv_client.backends.etcd import EtcdBackend
 from rdzv_client.backends.run_lease import RunLease
 from rdzv_client.etcd_store import EtcdStore
@@ -30,6 +38,7 @@ __all__ = [
     "create_rdzv_handler",
 ]
 
+_OPTIONS: Final = frozenset({"timeout", "last_call_timeout", "etcd_prefix", "read_timeout"})
 _DEFAULT_TIMEOUT: Final = 600
 _DEFAULT_LAST_CALL_TIMEOUT: Final = 30
 _DEFAULT_PREFIX: Final = "/torchelastic/p2p"
@@ -238,6 +247,7 @@ def create_rdzv_handler(params: api.RendezvousParameters) -> EtcdRendezvousHandl
         ValueError: an option that is not as it must be.
         RendezvousConnectionError: etcd cannot be reached.
     """
+    options.warn_of_unknown(params.config, _OPTIONS | etcd_connection.OPTIONS)
     limit_s = _whole_seconds(params, "timeout", _DEFAULT_TIMEOUT)
     last_call_s = _whole_seconds(params, "last_call_timeout", _DEFAULT_LAST_CALL_TIMEOUT)
     run = EtcdRendezvous(

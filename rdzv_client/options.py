@@ -133,6 +133,15 @@ def select(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name in _KNOWN and value is not None}
 
 
+def warn_of_unknown(config: Mapping[str, Any], known: Iterable[str]) -> None:
+    """Warn of each option that nobody reads, where torch's own handlers take any in silence."""
+    known = sorted(known)
+    for name in sorted(set(config) - set(known) - _NOT_OURS):
+        alike = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {alike[0]!r}? Known" if alike else "known"
+        log.warning("Unknown rendezvous option %r: %s are %s.", name, hint, ", ".join(known))
+
+
 def lease_of(keep_alive_interval: Any = 5, keep_alive_max_attempt: Any = 3) -> float:
     """Return how long a silent member lives by torch's two options, in seconds.
 

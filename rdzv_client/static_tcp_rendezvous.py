@@ -11,6 +11,7 @@ from typing import Any
 
 from torch.distributed import DistError, PrefixStore, Store, TCPStore
 
+from rdzv_client import options
 from rdzv_client.api import (
     RendezvousConnectionError,
     RendezvousHandler,
@@ -130,6 +131,7 @@ def create_rdzv_handler(params: RendezvousParameters) -> RendezvousHandler:
     Raises:
         ValueError: the rank, the host or the port is missing, or a value is not allowed.
     """
+    options.warn_of_unknown(params.config, ("rank", "timeout"))
     rank = params.get_as_int("rank")
     if rank is None:
         raise ValueError(

@@ -51,3 +51,9 @@ def test_an_endpoint_names_its_scheme(endpoint, urls):
 def test_another_endpoint_is_refused(endpoint):
     with pytest.raises(ValueError, match="must be etcd://HOST:PORT"):
         k8s.etcd_endpoints(endpoint)
+
+
+def test_an_option_that_nobody_reads_is_warned_of_with_the_nearest_known(caplog):
+    options.warn_of_unknown({"last_cal_timeout": 5, "timeout": 9}, ["last_call_timeout", "timeout"])
+    assert "'last_cal_timeout': did you mean 'last_call_timeout'?" in caplog.text
+    assert len(caplog.records) == 1

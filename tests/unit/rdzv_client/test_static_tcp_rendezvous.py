@@ -132,3 +132,8 @@ def test_an_option_that_cannot_be_is_refused(options, words):
 
 def test_the_rank_may_come_as_text_as_it_does_from_the_command_line():
     assert create_rdzv_handler(the_parameters("host:1", rank="0")).rank == 0
+
+
+def test_an_option_that_nobody_reads_is_warned_of(endpoint, caplog):
+    create_rdzv_handler(the_parameters(endpoint, rank=0, timout=60))
+    assert "'timout': did you mean 'timeout'?" in caplog.text
