@@ -170,7 +170,7 @@ class DynamicRendezvousHandler(ProtocolHandler):
             min_nodes,
             max_nodes,
             timeout or RendezvousTimeout(),
-            timedelta(seconds=float(keep_alive_interval)),
+            timedelta(seconds=options.number(keep_alive_interval)),
             int(keep_alive_max_attempt),
             cas_backoff_max_seconds,
         )
@@ -243,7 +243,8 @@ def create_handler(
 ) -> DynamicRendezvousHandler:
     """Create a handler from parameters.
 
-    Options of ``params.config``, numbers or their text, in seconds unless said otherwise:
+    Options of ``params.config``: numbers, their text, or timedeltas, in seconds unless said
+    otherwise:
 
     ===========================  ===========================================================
     option                       meaning
@@ -309,7 +310,7 @@ def _timeout(value: Any, name: str) -> timedelta | None:
     if value is None:
         return None
     try:
-        return timedelta(seconds=float(value))
+        return timedelta(seconds=options.number(value))
     except (TypeError, ValueError, OverflowError):
         options.parse({f"{name}_timeout": value})
         raise

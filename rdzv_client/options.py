@@ -6,6 +6,7 @@ import difflib
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from typing import Any, Final
 
 from rdzv_client import identity
@@ -91,7 +92,8 @@ def parse(config: Mapping[str, Any]) -> Options:
     """Read the options.
 
     Args:
-        config: Names and values; numbers or their text. None stands for one that is not given.
+        config: Names and values; numbers, their text, or timedeltas. None stands for one that is
+            not given.
 
     Raises:
         ValueError: an option that does not exist, or a value that is not allowed.
@@ -163,11 +165,16 @@ def _attempts(value: Any) -> int:
     return attempts
 
 
+def number(value: Any) -> float:
+    """Return seconds as a number: of one, of its text, or of a timedelta. Raises as float does."""
+    return value.total_seconds() if isinstance(value, timedelta) else float(value)
+
+
 def _seconds(name: str, value: Any) -> float:
     least = _LEAST.get(name)
     allowed = "more than 0" if least is None else f"at least {least:g}"
     try:
-        seconds = float(value)
+        seconds = number(value)
     except (TypeError, ValueError):
         seconds = -1.0
     fits = 0 < seconds < 1e9 if least is None else least <= seconds < 1e9

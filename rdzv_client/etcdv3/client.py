@@ -179,6 +179,11 @@ class Client:
         """What the member that answers says about itself."""
         return self.transport.send(requests.status_request())
 
+    @property
+    def version(self) -> str:
+        """Which etcd the member that answers is, such as "3.6.1"."""
+        return self.status().version
+
     def watch(self, ranges: Iterable[messages.KeyRange], start_revision: int = 0) -> Watch:
         """Follow the changes of some ranges of keys (:class:`Watch`)."""
         return Watch(self, ranges, start_revision)

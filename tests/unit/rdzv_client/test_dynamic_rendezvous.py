@@ -197,6 +197,7 @@ def test_all_options_reach_the_handler():
     [
         ({}, 5),
         ({"keep_alive_interval": "2"}, 6),
+        ({"keep_alive_interval": timedelta(seconds=2)}, 6),
         ({"keep_alive_interval": 5, "keep_alive_max_attempt": 3}, 15),
         ({"keep_alive_interval": 1, "keep_alive_max_attempt": 1}, 2),
         ({"keep_alive_interval": 1, "lease_ttl": 9}, 9),

@@ -1,5 +1,7 @@
 """Options are read by name, and refused by name."""
 
+from datetime import timedelta
+
 import pytest
 
 from rdzv_client import k8s, options
@@ -11,6 +13,11 @@ def test_what_is_not_given_has_its_default():
 
 def test_numbers_may_come_as_text_as_they_do_from_the_command_line():
     assert options.parse({"join_timeout": "12.5", "timeout": 900}).join_timeout == 12.5
+
+
+def test_a_time_may_come_as_a_timedelta():
+    config = {"join_timeout": timedelta(minutes=1), "keep_alive_interval": timedelta(seconds=2)}
+    assert (options.parse(config).join_timeout, options.parse(config).lease_ttl) == (60, 6)
 
 
 @pytest.mark.parametrize(
