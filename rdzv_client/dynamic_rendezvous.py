@@ -23,7 +23,7 @@ from torch.distributed.elastic.rendezvous import api as torch_api
 
 from rdzv_client import api, identity, options, wire
 from rdzv_client.backends import Backend
-from rdzv_client.backends.blob import BlobBackend
+from rdzv_client.backends.blob import Alone, BlobBackend
 from rdzv_client.handler import ProtocolHandler
 from rdzv_client.rendezvous_settings import RendezvousSettings, RendezvousTimeout, options_of
 from rdzv_client.round_store import RoundOverError
@@ -230,8 +230,9 @@ def _open(
     if open_member := getattr(backend, "open_member", None):
         return open_member(record, chosen), backend.keys  # type: ignore[attr-defined]
     keys = wire.Keys(run_id)
+    state = Alone(backend) if record.max_nodes == 1 else backend
     # A backend that was written for torch raises torch's error, of which ours is a subclass.
-    return BlobBackend(backend, keys, record, chosen, (torch_api.RendezvousStateError,)), keys
+    return BlobBackend(state, keys, record, chosen, (torch_api.RendezvousStateError,)), keys
 
 
 _TIMEOUTS: Final = ("join", "last_call", "close", "heartbeat")

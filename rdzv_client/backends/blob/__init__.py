@@ -14,7 +14,8 @@ that write at once try O(N^2) times. That is the interface's cost: for more than
 members use a backend that offers more (etcd, or a TCPStore).
 """
 
+from rdzv_client.backends.blob.alone import Alone
 from rdzv_client.backends.blob.backend import BlobBackend
 from rdzv_client.backends.blob.value import StateFault
 
-__all__ = ["BlobBackend", "StateFault"]
+__all__ = ["Alone", "BlobBackend", "StateFault"]
