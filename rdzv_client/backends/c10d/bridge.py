@@ -22,6 +22,7 @@ import logging
 import socket
 import sys
 import threading
+import time
 import urllib.parse
 from collections.abc import Callable
 from http import HTTPStatus
@@ -42,6 +43,7 @@ REQUEST_TIMEOUT_S: Final = 10.0
 QUIET_S: Final = 5.0
 """After so long an empty line says that nothing has happened."""
 
+_MAX_WASTE_BYTES: Final = 8 * MAX_BODY_BYTES
 _RUNS: Final = "/v1/runs/"
 
 
@@ -89,11 +91,13 @@ class Bridge(ThreadingHTTPServer):
 class _Request(BaseHTTPRequestHandler):
     server: Bridge
     timeout = REQUEST_TIMEOUT_S
+    _has_body = False
 
     def do_GET(self) -> None:
         self._answer(self._get)
 
     def do_POST(self) -> None:
+        self._has_body = True
         self._answer(self._post)
 
     def _answer(self, act: Callable[[], None]) -> None:
@@ -103,6 +107,8 @@ class _Request(BaseHTTPRequestHandler):
             self.send_error(refusal.status, str(refusal))
         except StoreUnavailable as error:
             self.send_error(HTTPStatus.SERVICE_UNAVAILABLE, f"the store is not available: {error}")
+        if self._has_body:
+            self._waste_body()
 
     def _get(self) -> None:
         path, _, query = self.path.partition("?")
@@ -147,13 +153,24 @@ class _Request(BaseHTTPRequestHandler):
             raise Refusal(400, str(error)) from None
 
     def _body(self) -> bytes:
-        length = self.headers.get("Content-Length", "")
-        if not (length.isascii() and length.isdigit()):
+        length = self._length()
+        if length is None:
             raise Refusal(411, "the header Content-Length must say how long the body is")
-        if int(length) > MAX_BODY_BYTES:
-            words = f"the body has {length} bytes; at most {MAX_BODY_BYTES} are allowed"
-            raise Refusal(413, words)
-        return self.rfile.read(int(length))
+        if length > MAX_BODY_BYTES:
+            raise Refusal(413, f"the body has {length} bytes; at most {MAX_BODY_BYTES} are allowed")
+        self._has_body = False
+        return self.rfile.read(length)
+
+    def _waste_body(self) -> None:
+        """Take in, within limits, what was refused unread: closing on it could lose the answer."""
+        left = min(self._length() or 0, _MAX_WASTE_BYTES)
+        until = time.monotonic() + REQUEST_TIMEOUT_S
+        while left > 0 and time.monotonic() < until and (part := self.rfile.read1(left)):
+            left -= len(part)
+
+    def _length(self) -> int | None:
+        length = self.headers.get("Content-Length", "")
+        return int(length) if length.isascii() and length.isdigit() and len(length) < 16 else None
 
     # --- answers ---
 

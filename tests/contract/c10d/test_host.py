@@ -236,9 +236,11 @@ def a_document(key, document):
             "70000 bytes; at most 65536 are allowed",
         ),
         (RUN, {"body": "x" * 1_048_577}, 413, "1048577 bytes; at most 1048576 are allowed"),
+        (RUN, {"body": "x" * 5_000_000, "token": None}, 401, "the host's token"),
         (RUN, {"body": "{}", "Content-Length": "many"}, 411, "Content-Length must say"),
+        (RUN, {"body": "{}", "Content-Length": "9" * 5_000}, 411, "Content-Length must say"),
     ],
-    ids=range(24),
+    ids=range(26),
 )
 def test_a_request_is_refused_with_a_sentence(shared_host, path, more, status, words):
     found, text = shared_host.ask(path, **more)
