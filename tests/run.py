@@ -86,6 +86,10 @@ GROUPS: dict[str, tuple[Lane, ...]] = {
         (
             Step("chart", tests=("chart",)),
             Step("contract", tests=("contract",), processes=4),
+            Step("torchrun", tests=("torchrun",), processes=2, by_file=True),
+        ),
+        (
+            Step("integration", tests=("integration",), processes=2),
             Step(
                 "contract on Debian's etcd",
                 tests=("contract",),
@@ -93,9 +97,7 @@ GROUPS: dict[str, tuple[Lane, ...]] = {
                 keyword="etcd",
                 processes=4,
             ),
-            Step("torchrun", tests=("torchrun",), processes=2, by_file=True),
         ),
-        (Step("integration", tests=("integration",), processes=2),),
     ),
     "cluster": ((Step("end to end", tests=("e2e",), processes=3),),),
 }
