@@ -89,8 +89,9 @@ class Leadership:
             await asyncio.sleep(RETRY_S)
             await self._attempt(self._renew)
             if not self.holds():
+                why = self._words or f"this process did not come to it for {RENEW_LIMIT_S:g} s"
                 raise LeadershipLost(
-                    f"the lease {self._namespace}/{self._name} was not renewed: {self._words}"
+                    f"the lease {self._namespace}/{self._name} was not renewed: {why}"
                 )
 
     async def _attempt(self, step: Callable[[], Awaitable[bool]]) -> bool:

@@ -96,7 +96,7 @@ def round_forming(facts: Facts) -> Waiting | None:
         return None
     why = f": {store.round.reason}" if store.round else ""
     least = facts.observed.spec.min_replicas
-    words = f"{len(store.members)} workers are there, at least {least} are needed"
+    words = f"{len(store.members)} of at least {least} workers are there"
     after = f"the round after {told.round}" if told.round else "the first round"
     return Waiting("FormingRound", f"{after} is being formed; {words}{why}")
 
