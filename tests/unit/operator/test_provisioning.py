@@ -58,8 +58,9 @@ def test_the_operator_asks_the_services_address_once_it_is_known():
     assert addresses.store_urls(job, "fd00::9") == ("https://[fd00::9]:2379",)
 
 
-def test_the_stores_services_have_addresses_of_both_families_where_there_are_two():
-    job = builders.a_job(rendezvous={"etcd": {"members": 3}})
+@pytest.mark.parametrize("rendezvous", [{"etcd": {"members": 3}}, {"backend": "c10d"}], ids=str)
+def test_the_stores_services_have_addresses_of_both_families_where_there_are_two(rendezvous):
+    job = builders.a_job(rendezvous=rendezvous)
     made = provisioning.manifests(job, SETTINGS)
     services = [manifest for manifest in made if manifest["kind"] == "Service"]
     assert {service["spec"]["ipFamilyPolicy"] for service in services} == {"PreferDualStack"}
