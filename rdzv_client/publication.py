@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rdzv_client import participation, protocol, wire
+from rdzv_client import participation, verdicts, wire
 from rdzv_client.replica import Replica
 from rdzv_client.view import View
 
@@ -79,7 +79,7 @@ def restoration(known: Known | None, replica: Replica) -> Restoration | None:
 
 
 def publish(
-    verdict: protocol.Propose | protocol.Complete | protocol.Break | protocol.Close,
+    verdict: verdicts.Propose | verdicts.Complete | verdicts.Break | verdicts.Close,
     view: View,
     proposal: int,
     formation_s: float,
@@ -92,16 +92,16 @@ def publish(
         proposal: A number above any proposal made before; used by a new proposal only.
         formation_s: How long the round has been forming, in seconds.
     """
-    if isinstance(verdict, protocol.Propose):
+    if isinstance(verdict, verdicts.Propose):
         return _proposal(verdict, view, proposal)
-    if isinstance(verdict, protocol.Complete):
+    if isinstance(verdict, verdicts.Complete):
         assert view.round
         formed = view.round.proposal
         complete = replace(
             view.round, phase="complete", formed=formed, store=verdict.store, seconds=formation_s
         )
         return Publication(complete)
-    if isinstance(verdict, protocol.Break):
+    if isinstance(verdict, verdicts.Break):
         assert view.round
         broken = replace(
             view.round, phase="broken", cause=verdict.cause, reason=verdict.reason, store=None
@@ -113,13 +113,13 @@ def publish(
     return Publication(replace(last, phase="closed", cause="closed", reason=verdict.reason))
 
 
-def refusal(verdict: protocol.Refuse) -> wire.Left:
+def refusal(verdict: verdicts.Refuse) -> wire.Left:
     """Return what a leader leaves behind of a member that it takes out of the run."""
     member = verdict.member
     return wire.Left(member.id, member.uid, member.slot, member.name, verdict.cause, verdict.reason)
 
 
-def _proposal(verdict: protocol.Propose, view: View, proposal: int) -> Publication:
+def _proposal(verdict: verdicts.Propose, view: View, proposal: int) -> Publication:
     ranks = tuple(
         wire.Rank(
             proposal=proposal,

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from rdzv_client import protocol, publication, wire
+from rdzv_client import protocol, publication, verdicts, wire
 from rdzv_client.backends import Backend, Evicted, StoreUnavailable
 from rdzv_client.replica import Contact, Record, Replica
 from rdzv_client.view import Timing
@@ -256,14 +256,14 @@ class Session:
             revision = self._replica.round_revision
             formation_s = self._replica.formation_s(now)
         verdict = protocol.decide(view, now)
-        if isinstance(verdict, protocol.Wait):
+        if isinstance(verdict, verdicts.Wait):
             self._say_what_is_awaited(verdict.reason, now)
             return verdict.until if verdict.until is not None else now + _RECHECK_S
         log.info("As the leader: %s: %s", type(verdict).__name__.lower(), verdict.reason)
-        if isinstance(verdict, protocol.Omit):
+        if isinstance(verdict, verdicts.Omit):
             self._replica.omit(verdict.members, now)
             return now
-        if isinstance(verdict, protocol.Refuse):
+        if isinstance(verdict, verdicts.Refuse):
             self.backend.refuse(publication.refusal(verdict))
             return time.monotonic() + _RECHECK_S
         nonce = random.getrandbits(publication.NONCE_BITS)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rdzv_client import participation, protocol, publication, wire
+from rdzv_client import participation, protocol, publication, verdicts, wire
 from rdzv_client.replica import Contact, Replica
 from rdzv_client.testing.store import Change, Write
 from rdzv_client.view import View
@@ -294,13 +294,13 @@ class SimulatedMember:
         now = self.cluster.now
         view = self.replica.view(now, self._contact.since(now))
         verdict = protocol.decide(view, now)
-        if isinstance(verdict, protocol.Omit):
+        if isinstance(verdict, verdicts.Omit):
             self.replica.omit(verdict.members, now)
             self._lead()
-        elif isinstance(verdict, protocol.Wait):
+        elif isinstance(verdict, verdicts.Wait):
             if verdict.until is not None:
                 self.cluster.at(verdict.until - now, lambda: self.deliver(self._advance))
-        elif isinstance(verdict, protocol.Refuse):
+        elif isinstance(verdict, verdicts.Refuse):
             self._refuse(publication.refusal(verdict))
         else:
             self._publish(verdict, view)
@@ -316,7 +316,7 @@ class SimulatedMember:
 
     def _publish(
         self,
-        verdict: protocol.Propose | protocol.Complete | protocol.Break | protocol.Close,
+        verdict: verdicts.Propose | verdicts.Complete | verdicts.Break | verdicts.Close,
         view: View,
     ) -> None:
         nonce = self.cluster.random.getrandbits(publication.NONCE_BITS)

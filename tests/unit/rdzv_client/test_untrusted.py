@@ -11,7 +11,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from rdzv_client import participation, protocol, publication, wire
+from rdzv_client import participation, protocol, publication, verdicts, wire
 from rdzv_client.backends.blob import document
 from rdzv_client.replica import Record, Replica
 from rdzv_client.view import Timing
@@ -142,7 +142,7 @@ def test_what_a_leader_writes_can_be_read_whatever_it_has_heard(found):
     view = replica.view(1000.0, 0.0)
     verdict = protocol.decide(view, 1000.0)
     if not isinstance(
-        verdict, protocol.Propose | protocol.Complete | protocol.Break | protocol.Close
+        verdict, verdicts.Propose | verdicts.Complete | verdicts.Break | verdicts.Close
     ):
         return
     new = publication.publish(verdict, view, publication.next_proposal(view, 0, 1), 0.0)
