@@ -16,7 +16,9 @@ from elasticjob_operator import api
 from elasticjob_operator.last_words import LastWords
 from elasticjob_operator.node_facts import Node
 from elasticjob_operator.observed import Drained, FormedRound, Observed, Refused, StoreView, run_id
-from elasticjob_operator.pod_facts import Container, StorePod, Trouble, WorkerPod
+from elasticjob_operator.pod_facts import Container, WorkerPod
+from elasticjob_operator.pod_status import Trouble
+from elasticjob_operator.store_facts import StorePod
 from rdzv_client import wire
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

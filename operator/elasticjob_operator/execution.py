@@ -18,6 +18,7 @@ from elasticjob_operator import (
     endings,
     observed,
     pod_facts,
+    pod_status,
     report,
     rounds,
     stores,
@@ -205,7 +206,7 @@ class Executor:
             return manifest  # there is no right to read it, and only this job's has this name
         namespace, name = metadata["namespace"], metadata["name"]
         there = await self._cluster.get(manifest["apiVersion"], kind, namespace, name)
-        if there is None or pod_facts.owner_uid(there["metadata"]) != uid:
+        if there is None or pod_status.owner_uid(there["metadata"]) != uid:
             raise _taken(kind, name)
         return await self._cluster.apply(manifest)
 
@@ -258,7 +259,7 @@ class Executor:
                 raise cluster.Refused(error.status, error.reason, words) from error
         namespace, uid = job.metadata.namespace, job.metadata.uid
         pod = await self._cluster.get("v1", "Pod", namespace, step.name)
-        if pod and pod_facts.owner_uid(pod["metadata"]) == uid:
+        if pod and pod_status.owner_uid(pod["metadata"]) == uid:
             return pod_facts.worker_pod(pod)
         raise _taken("Pod", step.name)
 

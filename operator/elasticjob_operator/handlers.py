@@ -12,10 +12,19 @@ from typing import Any
 
 import kopf
 
-from elasticjob_operator import api, endings, kopf_toggles, labels, node_facts, pod_facts
+from elasticjob_operator import (
+    api,
+    endings,
+    kopf_toggles,
+    labels,
+    node_facts,
+    pod_facts,
+    store_facts,
+)
 from elasticjob_operator.node_facts import Node
-from elasticjob_operator.pod_facts import StorePod, WorkerPod
+from elasticjob_operator.pod_facts import WorkerPod
 from elasticjob_operator.rounds import Rounds
+from elasticjob_operator.store_facts import StorePod
 from elasticjob_operator.watches import Watches
 from elasticjob_operator.workqueue import Key, WorkQueue
 
@@ -158,7 +167,7 @@ def workers(body: kopf.Body, **_: Any) -> dict[Any, WorkerPod]:
 
 def store_pods(body: kopf.Body, **_: Any) -> dict[Any, StorePod]:
     """Index store pods by the key of their job."""
-    return {_job_of(body): pod_facts.store_pod(body)}
+    return {_job_of(body): store_facts.store_pod(body)}
 
 
 def nodes(body: kopf.Body, **_: Any) -> dict[Any, Node]:
@@ -198,7 +207,7 @@ def _register_events(registry: kopf.OperatorRegistry, queue: WorkQueue, stores: 
 
     @kopf.on.event("pods", labels=STORES, registry=registry)
     def store_changed(body: kopf.Body, **_: Any) -> None:
-        pod = pod_facts.store_pod(body)
+        pod = store_facts.store_pod(body)
         queue.add(_job_of(body))
         # The host of a TCPStore is ready only when it was reached.
         if (pod.ready or pod.started) and (link := stores.link(pod.job_uid)):

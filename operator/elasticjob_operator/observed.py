@@ -12,7 +12,8 @@ from datetime import datetime
 from elasticjob_operator import api
 from elasticjob_operator.last_words import LastWords
 from elasticjob_operator.node_facts import Node
-from elasticjob_operator.pod_facts import StorePod, WorkerPod
+from elasticjob_operator.pod_facts import WorkerPod
+from elasticjob_operator.store_facts import StorePod
 from elasticjob_operator.store_members import Members
 from rdzv_client import wire
 

@@ -1,4 +1,4 @@
-"""Pods, reduced to what the operator needs of them.
+"""Workers' pods, reduced to what the operator needs of them.
 
 Reading is done once, here; everything that decides works on these records.
 """
@@ -10,56 +10,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from elasticjob_operator import labels
+from elasticjob_operator import labels, pod_status
+from elasticjob_operator.pod_status import Trouble
 from elasticjob_operator.timestamps import EPOCH, instant
-
-IMAGE_TROUBLES = frozenset(
-    {
-        "ErrImagePull",
-        "ImagePullBackOff",
-        "InvalidImageName",
-        "ErrImageNeverPull",
-        "ImageInspectError",
-        "RegistryUnavailable",
-    }
-)
-"""The kubelet's words for a container whose image is not to be had."""
-
-START_TROUBLES = IMAGE_TROUBLES | {
-    "CreateContainerConfigError",
-    "CreateContainerError",
-    "RunContainerError",
-}
-"""The kubelet's words for a container that waits for something that time alone will not bring."""
-
-REFUSALS = (
-    "has already been bootstrapped",
-    "cannot fetch cluster info from peer urls",
-    "error validating peerURLs",
-    "Was the raft log corrupted, truncated, or lost?",
-)
-"""etcd's words when its disk is not the one that the other members know it by."""
 
 OF_THE_START = frozenset(
     {"PodScheduled", "PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready"}
 )
 """Conditions that every pod has, and that say nothing of its end."""
 
-UNSCHEDULABLE = frozenset({"Unschedulable", "SchedulingGated"})
-"""The words for a pod that gets no node before something else changes."""
-
 CANNOT_START = frozenset({"StartError", "ContainerCannotRun"})
 """The words for a container whose command could not even be started."""
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """A container that cannot start, in the kubelet's words."""
-
-    container: str
-    image: str
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True)
@@ -188,29 +149,6 @@ class WorkerPod:
         return self.training.finished_at or self.created_at
 
 
-@dataclass(frozen=True)
-class StorePod:
-    """What the operator keeps of a pod of the job's own etcd.
-
-    Attributes:
-        started: Whether its container has ever run: its disk may then have something on it.
-        ended: Whether its container has ended, and does not run again yet.
-        refusal: Why the other members do not let it in, in the words with which it ended.
-    """
-
-    name: str
-    job_uid: str
-    uid: str = ""
-    node: str = ""
-    ready: bool = False
-    deleting: bool = False
-    started: bool = False
-    ended: bool = False
-    refusal: str = ""
-    trouble: Trouble | None = None
-    unschedulable: str = ""
-
-
 def worker_pod(body: Mapping[str, Any]) -> WorkerPod:
     """Reduce a worker's pod to what the operator needs of it."""
     metadata, status = body["metadata"], body.get("status") or {}
@@ -222,7 +160,7 @@ def worker_pod(body: Mapping[str, Any]) -> WorkerPod:
     return WorkerPod(
         name=metadata["name"],
         uid=metadata["uid"],
-        job_uid=owner_uid(metadata),
+        job_uid=pod_status.owner_uid(metadata),
         index=int(tags[labels.INDEX]),
         attempt=int(tags[labels.ATTEMPT]),
         phase=status.get("phase", "Pending"),
@@ -232,8 +170,8 @@ def worker_pod(body: Mapping[str, Any]) -> WorkerPod:
         training=_container(states.get(training, {}).get("state") or {}),
         failed_init=failed_init,
         init_exit_code=init_exit_code,
-        trouble=_trouble(status),
-        unschedulable=_unschedulable(status),
+        trouble=pod_status.trouble(status),
+        unschedulable=pod_status.unschedulable(status),
         disruption=_disruption(status),
         phase_reason=status.get("reason") or "",
         phase_message=status.get("message") or "",
@@ -244,60 +182,6 @@ def worker_pod(body: Mapping[str, Any]) -> WorkerPod:
         topology_key=notes.get(labels.TOPOLOGY_KEY, ""),
         topology=_topology(body, notes.get(labels.TOPOLOGY_KEY, "")),
     )
-
-
-def store_pod(body: Mapping[str, Any]) -> StorePod:
-    """Reduce the store's pod to what the operator needs of it."""
-    metadata, status = body["metadata"], body.get("status") or {}
-    ready = _condition(status, "Ready")
-    return StorePod(
-        name=metadata["name"],
-        job_uid=(metadata.get("annotations") or {}).get(labels.JOB_UID, ""),
-        uid=metadata.get("uid", ""),
-        node=(body.get("spec") or {}).get("nodeName") or "",
-        ready=ready.get("status") == "True",
-        deleting="deletionTimestamp" in metadata,
-        started=any(_started(entry) for entry in _containers(status)),
-        ended=any(_ended(entry) for entry in _containers(status)),
-        refusal=next(filter(None, map(_refusal, _containers(status))), ""),
-        trouble=_trouble(status) or _crash_loop(status),
-        unschedulable=_unschedulable(status),
-    )
-
-
-def _crash_loop(status: Mapping[str, Any]) -> Trouble | None:
-    """Return the container that ends each time that it is started, with its last words."""
-    for entry in _containers(status):
-        waiting = (entry.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason") == "CrashLoopBackOff":
-            last = _ended(entry)
-            said = (last.get("message") or "").strip().rpartition("\n")[2]
-            words = said or f"it ends with exit code {last.get('exitCode')}"
-            return Trouble(entry["name"], entry.get("image", ""), waiting["reason"], words)
-    return None
-
-
-def _started(entry: Mapping[str, Any]) -> bool:
-    state = entry.get("state") or {}
-    return bool(entry.get("restartCount")) or not {"running", "terminated"}.isdisjoint(state)
-
-
-def _ended(entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return how the container ended, if it does not run again yet."""
-    state, last = entry.get("state") or {}, entry.get("lastState") or {}
-    return state.get("terminated") or ("waiting" in state and last.get("terminated")) or {}
-
-
-def _refusal(entry: Mapping[str, Any]) -> str:
-    """Return etcd's reason to end, if it is that the others know it no more, or otherwise."""
-    said = _ended(entry).get("message") or ""
-    return next((words for words in REFUSALS if words in said), "")
-
-
-def owner_uid(metadata: Mapping[str, Any]) -> str:
-    """Return the UID of the object's controller, empty if it has none."""
-    owners = metadata.get("ownerReferences") or ()
-    return next((owner["uid"] for owner in owners if owner.get("controller")), "")
 
 
 def _topology(body: Mapping[str, Any], key: str) -> str:
@@ -329,13 +213,8 @@ def _container(state: Mapping[str, Any]) -> Container:
     return Container(reason=waiting.get("reason") or "", message=waiting.get("message") or "")
 
 
-def _containers(status: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    yield from status.get("initContainerStatuses") or ()
-    yield from status.get("containerStatuses") or ()
-
-
 def _exit_codes(status: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    for entry in _containers(status):
+    for entry in pod_status.containers(status):
         ended = (entry.get("state") or {}).get("terminated")
         if ended:
             yield entry["name"], ended.get("exitCode", 0)
@@ -345,16 +224,6 @@ def _conditions(status: Mapping[str, Any]) -> Iterator[PodCondition]:
     for entry in status.get("conditions") or ():
         if entry["type"] not in OF_THE_START:
             yield PodCondition(entry["type"], entry.get("status", ""), entry.get("reason") or "")
-
-
-def _trouble(status: Mapping[str, Any]) -> Trouble | None:
-    for entry in _containers(status):
-        waiting = (entry.get("state") or {}).get("waiting") or {}
-        if waiting.get("reason") in START_TROUBLES:
-            return Trouble(
-                entry["name"], entry.get("image", ""), waiting["reason"], waiting.get("message", "")
-            )
-    return None
 
 
 def _failed_init(status: Mapping[str, Any]) -> tuple[Trouble | None, int | None]:
@@ -371,20 +240,8 @@ def _failed_init(status: Mapping[str, Any]) -> tuple[Trouble | None, int | None]
     return None, None
 
 
-def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    entries = status.get("conditions") or ()
-    return next((entry for entry in entries if entry["type"] == kind), {})
-
-
-def _unschedulable(status: Mapping[str, Any]) -> str:
-    scheduled = _condition(status, "PodScheduled")
-    if scheduled.get("status") != "False" or scheduled.get("reason") not in UNSCHEDULABLE:
-        return ""
-    return scheduled.get("message") or "no node fits"
-
-
 def _disruption(status: Mapping[str, Any]) -> str:
-    target = _condition(status, "DisruptionTarget")
+    target = pod_status.condition(status, "DisruptionTarget")
     if target.get("status") != "True":
         return ""
     return f"{target.get('reason', '')}: {target.get('message', '')}".strip(": ")

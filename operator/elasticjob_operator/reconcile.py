@@ -27,17 +27,19 @@ from elasticjob_operator import (
     node_facts,
     plan,
     pod_facts,
+    pod_status,
     report,
     rounds,
 )
 from elasticjob_operator.execution import TELL_AGAIN_S, Effects, Executor, Memory
 from elasticjob_operator.node_facts import Node
 from elasticjob_operator.observed import Observed, StoreView
-from elasticjob_operator.pod_facts import StorePod, WorkerPod
+from elasticjob_operator.pod_facts import WorkerPod
 from elasticjob_operator.policies import refusals
 from elasticjob_operator.provisioning import names
 from elasticjob_operator.settings import Settings
 from elasticjob_operator.store_access import StoreAccess
+from elasticjob_operator.store_facts import StorePod
 from elasticjob_operator.store_members import Members
 from elasticjob_operator.stores import StoreError
 from elasticjob_operator.workqueue import Key, Retry
@@ -247,7 +249,7 @@ class Reconciler:
         pods = [*pods, *(pod for pod, _ in memory.fresh.values())]
         for name in book.missing(job, pods):
             body = await self._cluster.get("v1", "Pod", job.metadata.namespace, name)
-            if body and pod_facts.owner_uid(body["metadata"]) == memory.uid:
+            if body and pod_status.owner_uid(body["metadata"]) == memory.uid:
                 pods.append(pod_facts.worker_pod(body))
         return pods
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from paper_nodes import PaperNodes, template
+from paper_nodes import template
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -15,13 +15,6 @@ QUANTITIES = {"type": "object", "additionalProperties": {"x-kubernetes-int-or-st
 @pytest.fixture(scope="module")
 def plane(scheduling_plane):
     return scheduling_plane
-
-
-@pytest.fixture
-def nodes(kubectl):
-    nodes = PaperNodes(kubectl)
-    yield nodes
-    nodes.remove()
 
 
 def placed(kubectl):

@@ -7,7 +7,7 @@ import builders
 import pytest
 from etcd_cluster import EtcdCluster
 
-from elasticjob_operator import api, pod_facts
+from elasticjob_operator import api, store_facts
 from elasticjob_operator.rounds import Rounds
 from elasticjob_operator.stores import StoreError
 
@@ -63,7 +63,7 @@ def refusal(code, last_words):
     ended = {"exitCode": code, "message": last_words}
     entry = {"name": "etcd", "restartCount": 1, "state": {"terminated": ended}}
     pod = {"metadata": {"name": "s"}, "status": {"containerStatuses": [entry]}}
-    return pod_facts.store_pod(pod).refusal
+    return store_facts.store_pod(pod).refusal
 
 
 async def test_a_member_that_lost_its_disk_is_refused_and_let_in_as_another(cluster, link):

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from paper_nodes import SLOT, PaperNodes, template
+from paper_nodes import SLOT, template
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -13,13 +13,6 @@ PODS = ["digits-0-0", "digits-1-0", "digits-2-0"]
 @pytest.fixture(scope="module")
 def plane(scheduling_plane):
     return scheduling_plane
-
-
-@pytest.fixture
-def nodes(kubectl):
-    nodes = PaperNodes(kubectl)
-    yield nodes
-    nodes.remove()
 
 
 def placed(kubectl):

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 from elasticjob_operator import actions, store_members
 from elasticjob_operator.observed import Observed
-from elasticjob_operator.pod_facts import StorePod
 from elasticjob_operator.provisioning import addresses, names
+from elasticjob_operator.store_facts import StorePod
 
 
 def answers(observed: Observed) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from elasticjob_operator import history
-from elasticjob_operator.pod_facts import IMAGE_TROUBLES, Trouble
+from elasticjob_operator.pod_status import IMAGE_TROUBLES, Trouble
 from elasticjob_operator.policies import Facts
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from elasticjob_operator import endings, pod_facts
+from elasticjob_operator import endings, pod_facts, pod_status, store_facts
 
 
 def body(status=None, *, deleting=False, labels=None, spec=None):
@@ -132,12 +132,12 @@ def test_a_container_that_cannot_start_is_trouble_in_the_kubelets_words(where):
     waiting = {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}
     status = {where: [{"name": "trainer", "image": "t:1", "state": {"waiting": waiting}}]}
     trouble = pod_facts.worker_pod(body(status)).trouble
-    assert trouble == pod_facts.Trouble("trainer", "t:1", "ImagePullBackOff", waiting["message"])
+    assert trouble == pod_status.Trouble("trainer", "t:1", "ImagePullBackOff", waiting["message"])
 
 
 def test_a_store_pod_knows_its_job_though_another_object_owns_it():
     pod = {"metadata": {"name": "s", "annotations": {"rdzv.dev/job-uid": "job"}}}
-    assert pod_facts.store_pod(pod).job_uid == "job"
+    assert store_facts.store_pod(pod).job_uid == "job"
 
 
 ETCD_FATAL = (
@@ -169,7 +169,7 @@ ETCD_FATAL = (
 def test_a_store_pod_tells_by_its_last_words_that_the_others_refuse_it(state, last, refusal):
     entry = {"name": "etcd", "restartCount": 1, "state": state, "lastState": last}
     pod = {"metadata": {"name": "s"}, "status": {"containerStatuses": [entry]}}
-    assert pod_facts.store_pod(pod).refusal == refusal
+    assert store_facts.store_pod(pod).refusal == refusal
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_a_store_pod_tells_by_its_last_words_that_the_others_refuse_it(state, la
 )
 def test_a_store_pod_may_have_data_once_it_has_run(entry, started):
     pod = {"metadata": {"name": "s"}, "status": {"containerStatuses": [{"name": "etcd", **entry}]}}
-    assert pod_facts.store_pod(pod).started is started
+    assert store_facts.store_pod(pod).started is started
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_a_store_pod_may_have_data_once_it_has_run(entry, started):
 def test_a_store_pod_whose_etcd_ended_says_so_until_it_runs_again(state, ended):
     entry = {"name": "etcd", "state": state, "lastState": {"terminated": {"exitCode": 0}}}
     pod = {"metadata": {"name": "s"}, "status": {"containerStatuses": [entry]}}
-    assert pod_facts.store_pod(pod).ended is ended
+    assert store_facts.store_pod(pod).ended is ended
 
 
 @pytest.mark.parametrize(
@@ -213,5 +213,5 @@ def test_a_store_pod_whose_etcd_ended_says_so_until_it_runs_again(state, ended):
 def test_a_store_pod_that_ends_again_and_again_says_why(last, words):
     waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}}
     entry = {"name": "host", "image": "i:1", "state": waiting, "lastState": {"terminated": last}}
-    found = pod_facts.store_pod(body({"containerStatuses": [entry]}))
-    assert found.trouble == pod_facts.Trouble("host", "i:1", "CrashLoopBackOff", words)
+    found = store_facts.store_pod(body({"containerStatuses": [entry]}))
+    assert found.trouble == pod_status.Trouble("host", "i:1", "CrashLoopBackOff", words)

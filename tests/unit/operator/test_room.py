@@ -4,7 +4,7 @@ import pytest
 from builders import a_job, a_pod, a_round, ended, new, pending, seen, unschedulable
 from decisions import created, planned, told, written
 
-from elasticjob_operator import conditions, pod_facts, report
+from elasticjob_operator import conditions, pod_status, report
 
 PODS = [a_pod(index) for index in range(4)]
 
@@ -61,7 +61,7 @@ def test_pods_that_gates_hold_back_find_no_node_either():
         "reason": "SchedulingGated",
         "message": "Scheduling is blocked due to non-empty scheduling gates",
     }
-    assert pod_facts._unschedulable({"conditions": [gated]}) == gated["message"]
+    assert pod_status.unschedulable({"conditions": [gated]}) == gated["message"]
 
 
 # --- pods that are refused -----------------------------------------------------------------------
