@@ -27,8 +27,7 @@ KEY = "torch.rendezvous.run"
 
 @pytest.fixture
 def tcp():
-    timeout = dt.timedelta(seconds=5)
-    return TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timeout)
+    return TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
 
 
 @pytest.fixture(params=["tcp", "file"])

@@ -44,9 +44,9 @@ def either(request, shared_etcd, connect, prefix):
     from rdzv_client.etcd_store import EtcdStore
 
     if request.param == "tcp":
-        yield distributed.TCPStore(
-            "127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=1)
-        )
+        store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+        store.set_timeout(timedelta(seconds=1))  # for its answers; to connect may take longer
+        yield store
     elif request.param == "etcd":
         yield EtcdStore(connect(shared_etcd.url), prefix, timedelta(seconds=1))
     else:

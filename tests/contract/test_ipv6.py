@@ -1,7 +1,5 @@
 """Pods whose only addresses are IPv6: as the operator starts them, on a real etcd and TCPStore."""
 
-from datetime import timedelta
-
 import ipv6
 import pytest
 from etcd_server import Etcd
@@ -25,8 +23,7 @@ def etcd_endpoint(tmp_path):
 def c10d_endpoint():
     from torch.distributed import TCPStore
 
-    wait = timedelta(seconds=10)
-    store = TCPStore(HERE, 0, is_master=True, wait_for_workers=False, timeout=wait)
+    store = TCPStore(HERE, 0, is_master=True, wait_for_workers=False)
     yield f"c10d://[{HERE}]:{store.port}"
     del store
 
