@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -17,6 +18,8 @@ import urllib.request
 from localcluster import binaries
 
 START_LIMIT_S = 20.0
+PORTS = range(16_000, 30_000)
+"""Below those that systems give to the connections they open, and to NodePorts."""
 
 
 def program():
@@ -32,11 +35,15 @@ def version():
 
 
 def free_ports(count):
+    """Ports that stay free while a server is away: no connection gets one as its own end."""
+    found = []
     with contextlib.ExitStack() as stack:
-        sockets = [
-            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
-        ]
-        return [sock.getsockname()[1] for sock in sockets]
+        while len(found) < count:
+            port = random.SystemRandom().choice(PORTS)
+            with contextlib.suppress(OSError):  # another has it
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+                found.append(port)
+    return found
 
 
 class Etcd:
