@@ -116,8 +116,8 @@ def refuse_unknown(config: Mapping[str, Any], others: Iterable[str] = ()) -> Non
     """
     known = _KNOWN | set(others)
     for name in sorted(set(config) - known - _NOT_OURS):
-        alike = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {alike[0]}? " if alike else ""
+        alike = _nearest(name, known)
+        hint = f"did you mean {alike}? " if alike else ""
         raise ValueError(
             f"unknown rendezvous option {name}={config[name]!r}: {hint}known are "
             f"{', '.join(sorted(known))}"
@@ -130,8 +130,8 @@ def select(config: Mapping[str, Any]) -> dict[str, Any]:
     One that looks like one of ours misspelt is warned of.
     """
     for name in sorted(set(config) - _KNOWN - _NOT_OURS):
-        if alike := difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.85):
-            log.warning("Unknown rendezvous option %r; did you mean %r?", name, alike[0])
+        if alike := _nearest(name, _KNOWN, at_least=0.85):
+            log.warning("Unknown rendezvous option %r; did you mean %r?", name, alike)
     return {name: value for name, value in config.items() if name in _KNOWN and value is not None}
 
 
@@ -139,9 +139,14 @@ def warn_of_unknown(config: Mapping[str, Any], known: Iterable[str]) -> None:
     """Warn of each option that nobody reads, where torch's own handlers take any in silence."""
     known = sorted(known)
     for name in sorted(set(config) - set(known) - _NOT_OURS):
-        alike = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {alike[0]!r}? Known" if alike else "known"
+        alike = _nearest(name, known)
+        hint = f"did you mean {alike!r}? Known" if alike else "known"
         log.warning("Unknown rendezvous option %r: %s are %s.", name, hint, ", ".join(known))
+
+
+def _nearest(name: str, known: Iterable[str], at_least: float = 0.6) -> str | None:
+    """Return the name that was probably meant, if one is alike enough, from 0 to 1."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=at_least)), None)
 
 
 def lease_of(keep_alive_interval: Any = 5, keep_alive_max_attempt: Any = 3) -> float:
