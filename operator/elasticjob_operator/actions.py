@@ -99,6 +99,14 @@ class RemoveStore:
 
 
 @dataclass(frozen=True)
+class TryPod:
+    """Have a pod made that its StatefulSet has not made, or hear why it is not taken."""
+
+    name: str
+    stateful_set: Manifest
+
+
+@dataclass(frozen=True)
 class ReadmitMember:
     """Let a member of the store that lost its disk come back: it is another one by then."""
 
@@ -124,6 +132,7 @@ Action = (
     | DeletePod
     | DeleteJob
     | RemoveStore
+    | TryPod
     | ReadmitMember
     | EmptyStore
 )

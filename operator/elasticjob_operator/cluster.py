@@ -99,9 +99,15 @@ class Cluster:
             "PATCH", _path(manifest), manifest, query=_APPLY, content="application/apply-patch+yaml"
         )
 
-    async def create(self, manifest: Manifest, *, timeout_s: float = REQUEST_TIMEOUT_S) -> Manifest:
-        """Create the object and return it as it is stored; a field that is not known is refused."""
+    async def create(
+        self, manifest: Manifest, *, dry_run: bool = False, timeout_s: float = REQUEST_TIMEOUT_S
+    ) -> Manifest:
+        """Create the object and return it as it is stored; a field that is not known is refused.
+
+        With ``dry_run`` it is only said whether it would be.
+        """
         query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+        query |= {"dryRun": "All"} if dry_run else {}
         path = _path(manifest, named=False)
         return await self._request("POST", path, manifest, query=query, timeout_s=timeout_s)
 

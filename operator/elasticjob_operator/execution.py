@@ -26,7 +26,7 @@ from elasticjob_operator import (
 from elasticjob_operator.observed import Refused
 from elasticjob_operator.plan import RESYNC_S, STORE_AGAIN_S, Plan
 from elasticjob_operator.pod_facts import WorkerPod
-from elasticjob_operator.provisioning import addresses, gang, names
+from elasticjob_operator.provisioning import addresses, gang, names, stateful_sets
 from elasticjob_operator.store_access import Shown
 from elasticjob_operator.stores.access import Access
 from elasticjob_operator.workqueue import Key
@@ -150,6 +150,8 @@ class Executor:
                 memory.provisioned = ()
                 for version, kind, name in objects:
                     await self._cluster.delete(version, kind, namespace, name)
+            case actions.TryPod(name, stateful_set):
+                await self._try_pod(name, stateful_set)
             case _:
                 if link := self._stores.link(memory.uid):
                     await self._write(link, namespace, step)
@@ -209,6 +211,22 @@ class Executor:
         if there is None or pod_status.owner_uid(there["metadata"]) != uid:
             raise _taken(kind, name)
         return await self._cluster.apply(manifest)
+
+    async def _try_pod(self, name: str, stateful_set: actions.Manifest) -> None:
+        """Hear what the API server says to the pod; if it takes it, have the controller know.
+
+        Raises:
+            Refused: it does not take it.
+        """
+        pod = stateful_sets.pod(stateful_set, name)
+        try:
+            await self._cluster.create(pod, dry_run=True)
+        except cluster.Refused as error:
+            if error.reason == "AlreadyExists":
+                return
+            words = f"the API server refuses the rendezvous store's pod {name}: {error}"
+            raise cluster.Refused(error.status, error.reason, words) from error
+        await self._cluster.apply(stateful_sets.touched(stateful_set, str(monotonic())))
 
     def _follow(self, key: Key, job: api.ElasticJob, memory: Memory) -> None:
         if memory.shown is None or memory.shown.access is None:

@@ -15,7 +15,15 @@ from elasticjob_operator import (
     stock,
 )
 from elasticjob_operator.observed import Observed
-from elasticjob_operator.policies import Facts, node_loss, over, quorum, scale, topology
+from elasticjob_operator.policies import (
+    Facts,
+    node_loss,
+    over,
+    quorum,
+    scale,
+    store_pods,
+    topology,
+)
 from elasticjob_operator.provisioning import etcd
 from elasticjob_operator.settings import Settings
 from rdzv_client import wire
@@ -66,6 +74,7 @@ def plan(observed: Observed, settings: Settings) -> Plan:
         *_drain(scaled),
         *(actions.DeletePod(u.pod.name, u.pod.uid, u.reason) for u in scaled.unwanted),
         *node_loss.removals(observed),
+        *_try_store(observed, settings),
     ]
     # Never before the store knows the bounds: they are seeded before the first pod.
     wanted = scaled.wanted if observed.store.reachable else ()
@@ -86,6 +95,14 @@ def _store(observed: Observed, settings: Settings) -> Iterator[actions.Action]:
     joining = quorum.is_joined(observed)
     yield actions.Provision(provisioning.manifests(observed.job, settings, joining=joining))
     yield from quorum.repairs(observed)
+
+
+def _try_store(observed: Observed, settings: Settings) -> Iterator[actions.Action]:
+    """Ask about a pod of the store that is not made: nobody else would say why."""
+    overdue = store_pods.overdue(observed)
+    if overdue and not quorum.is_lost(observed):
+        owner = provisioning.manifests(observed.job, settings)[-1]
+        yield actions.TryPod(overdue[0], owner)
 
 
 def _label(observed: Observed) -> Iterator[actions.Action]:

@@ -195,7 +195,7 @@ def _table(plan: Plan, outcome: Outcome) -> dict[str, Words]:
 
 def _waits_for(plan: Plan, outcome: Outcome) -> Waiting:
     if outcome.refusal:
-        return Waiting("ObjectRefused", outcome.refusal, blocked=True)
+        return waiting.object_refused(plan.facts, outcome.refusal)
     before = plan.facts.observed.refused
     refused = outcome.refused_pods or (before.words if before and not outcome.created else "")
     if refused and (short := waiting.pods_refused(plan.facts, refused, len(outcome.created))):

@@ -37,6 +37,29 @@ def test_a_job_runs_with_the_pods_that_a_quota_allows_and_the_others_join_when_i
     digits.until(lambda: digits.settings().expected_nodes == 3, "three to be expected")
 
 
+STORES = {
+    "etcd": {},
+    "disks": {"etcd": {"members": 3, "storage": {"size": "1Gi"}}},
+    "host": {"backend": "c10d"},
+}
+
+
+def test_a_stores_pod_beyond_a_quota_is_told_and_made_when_there_is_room(job, kubectl):
+    """A StatefulSet's controller tells nobody, and then waits for as long as it has waited."""
+    kubectl("create", "quota", "none", "--hard=pods=0")
+    jobs = [job(name, rendezvous=rendezvous) for name, rendezvous in STORES.items()]
+    for one in jobs:
+        words = one.until_condition("Progressing", "ObjectRefused", "False")["message"]
+        pod = f"{one.name}-rdzv-0"
+        assert words.startswith(f"the API server refuses the rendezvous store's pod {pod}: ")
+        assert words.endswith(
+            "exceeded quota: none, requested: pods=1, used: pods=0, limited: pods=0"
+        )
+    kubectl("delete", "quota", "none")
+    for one in jobs:
+        one.until(lambda one=one: f"{one.name}-rdzv-0" in one.pods(), "the store's pod")
+
+
 LIMITS = {
     "apiVersion": "v1",
     "kind": "LimitRange",

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from elasticjob_operator import history
 from elasticjob_operator.pod_status import IMAGE_TROUBLES, Trouble
-from elasticjob_operator.policies import Facts
+from elasticjob_operator.policies import Facts, store_pods
+from elasticjob_operator.provisioning import names
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,12 @@ def store_missing(facts: Facts) -> Waiting | None:
     if told.round:
         words = f"the rendezvous store does not answer; round {told.round} goes on without it"
         return Waiting("StoreUnreachable", f"{words} ({store.problem})")
+    if overdue := store_pods.overdue(facts.observed):
+        owner = names.store(facts.observed.job)
+        words = f"the rendezvous store's pod {overdue[0]} is not made yet, although the API server"
+        return Waiting(
+            "WaitingForStore", f"{words} would take it: see the events of the StatefulSet {owner}"
+        )
     words = f" ({store.problem})" if store.problem else ""
     return Waiting("WaitingForStore", f"the rendezvous store is starting{words}")
 
@@ -62,6 +69,14 @@ def worker_unschedulable(facts: Facts) -> Waiting | None:
     words = _beside(facts, f"{len(pods)} of {wanted} pods find no node")
     blocked = wanted - len(pods) < least
     return Waiting("Unschedulable", f"{words}: {pods[0].unschedulable}", blocked=blocked)
+
+
+def object_refused(facts: Facts, words: str) -> Waiting:
+    """Say what the API server does not take, and that nobody who trains waits for it."""
+    told = facts.rendezvous
+    goes_on = told.round and told.state in {"Formed", "Unknown"}
+    words += f"; round {told.round} goes on meanwhile" if goes_on else ""
+    return Waiting("ObjectRefused", words, blocked=True)
 
 
 def pods_refused(facts: Facts, words: str, created: int = 0) -> Waiting | None:
