@@ -84,8 +84,10 @@ class Etcd3Transport:
         document = _document(answer)
         return request.parse({"result": document} if "keepalive" in request.path else document)
 
-    def open_stream(self, index: int, wakeup: Wakeup, heartbeat_s: float) -> WatchStream:  # noqa: ARG002 - there is one endpoint
-        """Open a stream of watch messages."""
+    def open_stream(self, path: str, index: int, wakeup: Wakeup, heartbeat_s: float) -> WatchStream:  # noqa: ARG002 - there is one endpoint
+        """Open a stream of watch messages; beats go as calls, which gRPC keeps short."""
+        if path != requests.WATCH_PATH:
+            raise OSError(f"no stream to {path} is needed here")
         watch = self._rpc.WatchStub(self._client.channel).Watch
         asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
         try:
@@ -126,7 +128,7 @@ class Etcd3Transport:
 
 
 class WatchStream:
-    """An open stream; see :class:`rdzv_client.etcdv3.stream.WatchStream`.
+    """An open stream; see :class:`rdzv_client.etcdv3.stream.GatewayStream`.
 
     The messages of etcd3 know no watch ids of the client's choice, so the server's are translated:
     it answers requests in their order.

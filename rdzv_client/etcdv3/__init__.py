@@ -30,6 +30,7 @@ from rdzv_client.etcdv3.errors import (
     ServerUnavailable,
     TokenInvalid,
 )
+from rdzv_client.etcdv3.keep_alive import KeepAlive
 from rdzv_client.etcdv3.messages import Event, KeyRange, KeyValue, WatchBatch
 from rdzv_client.etcdv3.watch import Contact, Watch
 
@@ -42,6 +43,7 @@ __all__ = [
     "EtcdError",
     "Event",
     "FutureRevision",
+    "KeepAlive",
     "KeyRange",
     "KeyValue",
     "LeaseNotFound",

@@ -34,6 +34,7 @@ from rdzv_client.etcdv3.messages import (
 T = TypeVar("T")
 
 WATCH_PATH = "/v3/watch"
+KEEP_ALIVE_PATH = "/v3/lease/keepalive"
 
 _OPERAND_FIELDS = {
     "CREATE": "create_revision",
@@ -93,7 +94,7 @@ def grant_request(ttl_s: int, lease: int = 0) -> Request[LeaseResult]:
 
 def keep_alive_request(lease: int) -> Request[LeaseResult]:
     body = dump({"ID": str(lease)})
-    return Request("/v3/lease/keepalive", body, answers.keep_alive_result, repeatable=True)
+    return Request(KEEP_ALIVE_PATH, body, answers.keep_alive_result, repeatable=True)
 
 
 def revoke_request(lease: int) -> Request[None]:

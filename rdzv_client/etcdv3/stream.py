@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
-from rdzv_client.etcdv3 import answers, requests, websocket
+from rdzv_client.etcdv3 import answers, websocket
 from rdzv_client.etcdv3.connection import Connection
 from rdzv_client.etcdv3.websocket import Opcode
 
@@ -52,7 +52,7 @@ class Wakeup:
 
 
 class Stream(Protocol):
-    """What a watch needs of an open stream; :class:`WatchStream` is the usual one."""
+    """An open stream of messages, both ways; :class:`GatewayStream` is the usual one."""
 
     @property
     def endpoint(self) -> str:
@@ -71,8 +71,8 @@ class Stream(Protocol):
         """End it without a word to the server, which may not listen."""
 
 
-class WatchStream:
-    """An open stream of watch messages.
+class GatewayStream:
+    """An open stream of one of etcd's services.
 
     When the server is silent for ``heartbeat_s`` it is pinged, and when it does not answer within
     as long again the stream is lost: so a server that is frozen, or cut off, is noticed.
@@ -168,8 +168,10 @@ class WatchStream:
         self._send((Opcode.PING, b""))
 
 
-def connect(transport: Transport, index: int, wakeup: Wakeup, heartbeat_s: float) -> WatchStream:
-    """Open a stream to the endpoint of this index, within the connect time-out.
+def connect(
+    transport: Transport, path: str, index: int, wakeup: Wakeup, heartbeat_s: float
+) -> GatewayStream:
+    """Open a stream to this path of the endpoint of this index, within the connect time-out.
 
     Raises:
         OSError: it cannot be reached; ServerUnavailable: it does not serve now;
@@ -181,12 +183,12 @@ def connect(transport: Transport, index: int, wakeup: Wakeup, heartbeat_s: float
     link = transport.dial(index)
     try:
         key = os.urandom(16)
-        request = websocket.upgrade(requests.WATCH_PATH, link.endpoint.authority, key, token)
+        request = websocket.upgrade(path, link.endpoint.authority, key, token)
         answer = link.exchange(request, deadline_s, settings.limit_bytes)
         if answer.head is None or not websocket.is_accepted(answer.head, key):
             status = answer.head.status if answer.head else 0
             raise answers.unexpected_status(status, bytes(answer.body))
-        return WatchStream(link, answer.leftover, wakeup, (heartbeat_s, settings.limit_bytes))
+        return GatewayStream(link, answer.leftover, wakeup, (heartbeat_s, settings.limit_bytes))
     except BaseException:
         link.close()
         raise

@@ -84,8 +84,8 @@ class Carrier(Protocol):
     def send(self, request: requests.Request[T], timeout_s: float | None = None) -> T:
         """Have the request carried out, over all endpoints within the time."""
 
-    def open_stream(self, index: int, wakeup: Wakeup, heartbeat_s: float) -> Stream:
-        """Open a stream of watch messages to the endpoint of this index. Raises OSError, too."""
+    def open_stream(self, path: str, index: int, wakeup: Wakeup, heartbeat_s: float) -> Stream:
+        """Open a stream of messages to the endpoint of this index. Raises OSError, too."""
 
     def preferred(self) -> int:
         """The index of the endpoint that answered last."""
@@ -172,9 +172,9 @@ class Transport:
         except ValueError as error:  # a certificate file was replaced by something unusable
             raise OSError(str(error)) from error
 
-    def open_stream(self, index: int, wakeup: Wakeup, heartbeat_s: float) -> Stream:
-        """Open a WebSocket for watches to the endpoint of this index (:func:`stream.connect`)."""
-        return stream.connect(self, index, wakeup, heartbeat_s)
+    def open_stream(self, path: str, index: int, wakeup: Wakeup, heartbeat_s: float) -> Stream:
+        """Open a WebSocket to this path of the endpoint of this index (:func:`stream.connect`)."""
+        return stream.connect(self, path, index, wakeup, heartbeat_s)
 
     def close(self) -> None:
         """Close idle connections; those in use close when their request is done."""

@@ -207,7 +207,8 @@ class Watch:
 
     def _connect(self) -> stream.Stream:
         transport = self._client.transport
-        link = transport.open_stream(self._endpoint, self._wakeup, self._heartbeat_s)
+        path = requests.WATCH_PATH
+        link = transport.open_stream(path, self._endpoint, self._wakeup, self._heartbeat_s)
         self._stream = link
         self._history.confirm()
         return link

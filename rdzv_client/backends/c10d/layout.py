@@ -18,7 +18,7 @@ key (under the run's)        content
 ``rolls/<term>``             the ids that have one
 ``catalog``                  the names of all members, left and operator's documents; appended to
 ``bell``, ``bells/<n>``      the number of the leader's doorbell, and the names of what has changed
-``/rdzv/<digest>/<number>``  counter: the member's signs of life, under a short key of its own
+``~<digest>/<number>``         counter: the member's signs of life, under a short key of its own
 ``wakes/<number>``           set to have the member look again
 ``watch``, ``watches/<n>``   the number of the observer's doorbell, above 0 where somebody observes,
                              and what it is told
@@ -28,6 +28,7 @@ key (under the run's)        content
 
 from __future__ import annotations
 
+import base64
 import functools
 import hashlib
 import re
@@ -108,7 +109,8 @@ class Layout:
     @functools.cached_property
     def _beats(self) -> str:
         """Short, whatever the run's id: an idle run's traffic is little else than these keys."""
-        return f"/rdzv/{hashlib.sha256(self.keys.prefix.encode()).hexdigest()[:16]}/"
+        digest = hashlib.sha256(self.keys.prefix.encode()).digest()[:6]
+        return f"~{base64.urlsafe_b64encode(digest).decode()}/"
 
     @property
     def watch(self) -> str:

@@ -20,7 +20,11 @@ from rdzv_client.etcdv3 import messages
 log = logging.getLogger(__name__)
 
 _RUN_TTL_S: Final = 7200
-_BEATS_PER_LEASE: Final = 3
+_BEAT: Final = 0.4
+"""Of a lease: two are due while it lasts, and of the second there is time to hear."""
+_ANSWER: Final = 0.3
+"""Of a lease: longer none waits for the answer to a beat, so that there is time for another."""
+_RETRY_S: Final = 0.5
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,7 +53,7 @@ class EtcdBackend:
         slot: Its slot, if it has one.
         lease_ttl_s: How long the member's record outlives its last sign of life.
         run_ttl_s: How long what the members wrote of the run outlives the last leader.
-        beat_timeout_s: For etcd to acknowledge a sign of life; at most a third of the lease.
+        beat_timeout_s: For etcd to acknowledge a sign of life; at most 0.3 of the lease.
     """
 
     def __init__(
@@ -67,8 +71,7 @@ class EtcdBackend:
         me = Self(keys, member, slot)
         self._key = me.key
         self._lease_ttl_s = max(1, round(lease_ttl_s))
-        self._period_s = self._lease_ttl_s / _BEATS_PER_LEASE
-        self._beat_timeout_s = min(beat_timeout_s, self._period_s)
+        self._beat_timeout_s = min(beat_timeout_s, self._lease_ttl_s * _ANSWER)
         self._lease: int | None = None
         self._run = RunLease(client, f"{keys.prefix}lease", run_ttl_s)
         self._registration = Registration(client, self._run, me)
@@ -184,13 +187,19 @@ class EtcdBackend:
 
     def _beat(self) -> None:
         self._registered.wait()
-        while not self._stopped.wait(self._period_s):
-            if self._lease is not None and self._listener.alive():
-                self._beat_once(self._lease)
+        period_s = wait_s = self._lease_ttl_s * _BEAT
+        with etcdv3.KeepAlive(self._client) as keep_alive:
+            while not self._stopped.wait(wait_s):
+                wait_s = period_s
+                if self._lease is None or not self._listener.alive():
+                    continue
+                if not self._beat_once(keep_alive, self._lease):
+                    wait_s = min(_RETRY_S, period_s)
 
-    def _beat_once(self, lease: int) -> None:
+    def _beat_once(self, keep_alive: etcdv3.KeepAlive, lease: int) -> bool:
+        """Show life; return False when etcd could not be asked."""
         try:
-            self._client.keep_alive(lease, timeout_s=self._beat_timeout_s)
+            keep_alive.beat(lease, self._beat_timeout_s)
             self._listener.beaten()
             if self.leading:
                 self._renew_run()
@@ -200,6 +209,8 @@ class EtcdBackend:
                 self._ear.lapse()
         except etcdv3.EtcdError as error:
             self._listener.unreachable(error)
+            return False
+        return True
 
     def _renew_run(self) -> None:
         try:

@@ -5,6 +5,9 @@ from contextlib import ExitStack
 
 from rounds import Run, enter
 
+from rdzv_client.backends.c10d import jobs
+from rdzv_client.backends.c10d.pulses import Pulses
+
 MEMBERS = 64
 
 
@@ -66,6 +69,18 @@ def test_the_cost_for_each_does_not_grow_with_their_number(new_table):
     print(f"for each of 8 and of {MEMBERS}: operations and bytes {few}, {many}")
     assert many[0] < 1.5 * few[0]
     assert many[1] < 1.5 * few[1]
+
+
+def test_a_beat_costs_few_bytes_the_leaders_look_at_all_included(new_table):
+    table, beats = new_table(), 4
+    seats = [table.seat(f"member-{number}").register() for number in range(8)]
+    seats[0].lead().until(lambda: len(seats[0].members()) == len(seats))
+    meter = Meter(table.store.endpoint())
+    store, all_pulses = meter.open(), [Pulses(60.0) for _ in seats]
+    for _ in range(beats):
+        for seat, pulses in zip(seats, all_pulses, strict=True):
+            jobs.beat(store, seat.backend._seat, pulses)
+    assert meter.bytes < 100 * beats * len(seats)
 
 
 def test_they_form_a_round_and_another_one_when_one_comes_back(shared_tcp_store):
