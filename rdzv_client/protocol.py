@@ -33,7 +33,7 @@ from rdzv_client.verdicts import (
     Verdict,
     Wait,
 )
-from rdzv_client.view import View, is_busy
+from rdzv_client.view import Seen, View, is_busy
 from rdzv_client.wording import count, names
 
 Rule = Callable[[View, float], Verdict | None]
@@ -163,7 +163,8 @@ def newcomers_admitted(view: View, now: float) -> Verdict | None:
     if not _all_expected_ready(view, standing + len(newcomers)) and now < opens_at:
         return Wait(f"{count(len(newcomers), 'newcomer')} in the admission window", until=opens_at)
     admitted = [seen.member for seen in newcomers[:room]]
-    return Break("admission", _admission(admitted, standing + len(admitted)))
+    untold = _await_sites(view, newcomers[:room], now)
+    return untold or Break("admission", _admission(admitted, standing + len(admitted)))
 
 
 def round_stands(view: View, _now: float) -> Verdict | None:
@@ -229,6 +230,13 @@ def too_few(view: View, _now: float) -> Verdict | None:
     return None
 
 
+def sites_awaited(view: View, now: float) -> Verdict | None:
+    """The first round waits to be told where its members run: nobody's workers stand still yet."""
+    if view.round and view.round.formed:
+        return None
+    return _await_sites(view, view.ready, now)
+
+
 def all_here(view: View, _now: float) -> Verdict | None:
     """Nobody else can come, or those who survived a loss go on without whoever may come."""
     cause, reason = _why(view)
@@ -253,7 +261,7 @@ def last_call(view: View, now: float) -> Verdict | None:
     return Wait(f"last call: {len(view.ready)} of {most} members are ready", until=ends_at)
 
 
-_FORMING: Final[tuple[Rule, ...]] = (workers_stopping, too_few, all_here, last_call)
+_FORMING: Final[tuple[Rule, ...]] = (workers_stopping, too_few, sites_awaited, all_here, last_call)
 
 _CLOSING: Final[tuple[Rule, ...]] = (operator_closes, member_closes)
 _PLACES: Final[tuple[Rule, ...]] = (others_refused, drained_dismissed)
@@ -281,7 +289,7 @@ RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
 
 def _propose(view: View, cause: str, reason: str) -> Propose:
     previous = {member: rank.rank for member, rank in view.last_ranks.items()}
-    ready = [seen.member for seen in view.ready]
+    ready = [view.located(seen.member) for seen in view.ready]
     chosen = membership.choose(ready, previous, view.max_nodes)
     if cause == "admission":
         reason = _admission([m for m in chosen if m.id not in previous], len(chosen))
@@ -343,6 +351,19 @@ def _loss(view: View, lost: Sequence[wire.Rank]) -> tuple[str, str]:
 
 def _is_back(view: View, member: str) -> bool:
     return not is_busy(view.live[member], view.round) and not view.live[member].finished
+
+
+def _await_sites(view: View, joining: Sequence[Seen], now: float) -> Verdict | None:
+    """Where a newcomer runs is told within moments, if at all; ranks depend on it."""
+    if view.settings is None or not view.settings.sites:
+        return None
+    known = view.sites
+    untold = [s for s in joining if not (s.member.topology or s.member.node in known)]
+    ends_at = max((seen.since for seen in untold), default=now) + view.timing.site_s
+    if not untold or now >= ends_at:
+        return None
+    who = names(seen.member for seen in untold)
+    return Wait(f"waiting to be told where these run: {who}", until=ends_at)
 
 
 def _all_expected_ready(view: View, here: int) -> bool:

@@ -84,12 +84,16 @@ class Replica:
         self._gone: dict[str, wire.Gone] = {}
         self._drains: dict[str, wire.Drain] = {}
         self._left: dict[str, wire.Left] = {}
+        self._sites: dict[str, str] = {}
         self._silent_until: dict[str, float] = {}
 
     # --- what was heard ---
 
     def reset(self, records: Iterable[Record], now: float) -> None:
-        """Take a full listing in place of all that was heard before."""
+        """Take a full listing in place of all that was heard before.
+
+        A node does not move because the store has forgotten where it stands.
+        """
         self._members, self._gone, self._drains, self._left = {}, {}, {}, {}
         self.ranks, self.settings = {}, None
         self.round, self.round_revision = None, 0
@@ -128,6 +132,9 @@ class Replica:
         elif key.startswith(keys.drain_prefix):
             drain = wire.decode(wire.Drain, key, value)
             self._drains[drain.uid] = drain
+        elif key.startswith(keys.site_prefix):
+            site = wire.decode(wire.Site, key, value)
+            self._sites[site.node] = site.topology
         elif key.startswith(keys.left_prefix):
             left = wire.decode(wire.Left, key, value)
             self._left[left.id] = left
@@ -200,6 +207,7 @@ class Replica:
             settings=self.settings,
             gone=dict(self._gone),
             drains=dict(self._drains),
+            sites=dict(self._sites),
             left=dict(self._left),
             round_since=self.round_since,
             contact_since=contact_since,

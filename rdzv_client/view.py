@@ -6,7 +6,7 @@ All times are seconds on the leader's own monotonic clock.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from rdzv_client import wire
@@ -22,6 +22,7 @@ class Timing:
         admission_window_s: How long newcomers gather before a standing round is broken for them.
         agreement_s: How long a proposed member may stay silent before it is left out.
         stop_grace_s: Beyond its own stop time-out, how long a member may take to come back.
+        site_s: How long a newcomer is waited for at most, until it is known where it runs.
     """
 
     lease_ttl_s: float = 5.0
@@ -29,6 +30,7 @@ class Timing:
     admission_window_s: float = 3.0
     agreement_s: float = 15.0
     stop_grace_s: float = 5.0
+    site_s: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class View:
         settings: What the operator wants, if there is one.
         gone: Pod UIDs that the operator has declared gone.
         drains: Pod UIDs that are to leave in good order.
+        sites: Node to where it stands, as the operator says.
         left: Member id to how it left.
         round_since: When the round record took its present phase.
         contact_since: Since when the store has been heard without interruption.
@@ -67,6 +70,7 @@ class View:
     settings: wire.Settings | None = None
     gone: Mapping[str, wire.Gone] = field(default_factory=dict)
     drains: Mapping[str, wire.Drain] = field(default_factory=dict)
+    sites: Mapping[str, str] = field(default_factory=dict)
     left: Mapping[str, wire.Left] = field(default_factory=dict)
     round_since: float = 0.0
     contact_since: float = 0.0
@@ -111,6 +115,11 @@ class View:
         gone = (r for i, r in self.last_ranks.items() if i not in self.live)
         lost = (r for r in gone if r.id not in self.finished and r.uid not in self.drains)
         return tuple(sorted(lost, key=lambda r: r.rank))
+
+    def located(self, member: wire.Member) -> wire.Member:
+        """Return the member with where it runs: in its own words, else in the operator's."""
+        site = self.sites.get(member.node, "")
+        return member if member.topology else replace(member, topology=site)
 
     @property
     def max_nodes(self) -> int:

@@ -223,6 +223,9 @@ class Seen:
     def nodes(self, *nodes: Node) -> Seen:
         return Seen(replace(self.observed, nodes={node.name: node for node in nodes}))
 
+    def sees_nodes(self, *, sees: bool) -> Seen:
+        return Seen(replace(self.observed, sees_nodes=sees))
+
     def rounds(self, *rounds: FormedRound, phase: str = "complete") -> Seen:
         """Have these rounds seen formed; the last one is now in ``phase``."""
         now = replace(rounds[-1].record, phase=phase)

@@ -169,3 +169,6 @@ class HostedRuns(stores.C10dRuns):
 
     def drain(self, keys, record, reason):
         self.host.write(keys, {keys.drain(record.uid): wire.Drain(record.uid, reason)})
+
+    def site(self, keys, site):
+        self.host.write(keys, {keys.site(site.node): site})

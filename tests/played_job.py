@@ -144,6 +144,12 @@ class Job:
         found = self._client.get_prefix(self.keys.gone_prefix)
         return [wire.decode(wire.Gone, kv.key, kv.value) for kv in found.kvs]
 
+    def sites(self):
+        """Return where the nodes stand, as the workers are told."""
+        found = self._client.get_prefix(self.keys.site_prefix)
+        sites = [wire.decode(wire.Site, kv.key, kv.value) for kv in found.kvs]
+        return {site.node: site.topology for site in sites}
+
     def drained(self):
         """Return the pods that were asked to leave, and why."""
         found = self._client.get_prefix(self.keys.drain_prefix)

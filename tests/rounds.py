@@ -60,6 +60,10 @@ class Run:
     def drain(self, handler):
         self.store.drain(self.keys, handler._session.record, "scaled in")
 
+    def site(self, handler, topology):
+        node = handler._session.record.node
+        self.store.site(self.keys, wire.Site(node, topology))
+
 
 class Entry:
     """One call of ``next_rendezvous`` on a thread of its own."""

@@ -50,6 +50,9 @@ class EtcdRuns:
     def drain(self, keys, record, reason):
         self._client.put(keys.drain(record.uid), wire.encode(wire.Drain(record.uid, reason)))
 
+    def site(self, keys, site):
+        self._client.put(keys.site(site.node), wire.encode(site))
+
     def round(self, keys):
         kv = self._client.get(keys.round)
         return wire.decode(wire.Round, kv.key, kv.value)
@@ -184,6 +187,9 @@ class BlobRuns:
         drain = wire.encode(wire.Drain(record.uid, reason))
         self._edit(keys, lambda draft: draft.put(keys.drain(record.uid), drain))
 
+    def site(self, keys, site):
+        self._edit(keys, lambda draft: draft.put(keys.site(site.node), wire.encode(site)))
+
     def round(self, keys):
         there = self._value(keys).read().records[keys.round]
         return wire.decode(wire.Round, there.key, there.value)
@@ -260,6 +266,9 @@ class C10dRuns:
 
     def drain(self, keys, record, reason):
         c10d.drain(self._store(), keys, wire.Drain(record.uid, reason))
+
+    def site(self, keys, site):
+        c10d.tell_site(self._store(), keys, site)
 
     def round(self, keys):
         return wire.decode(wire.Round, keys.round, c10d.read_round(self._store(), keys))

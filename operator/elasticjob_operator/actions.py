@@ -31,6 +31,13 @@ class WriteSettings:
 
 
 @dataclass(frozen=True)
+class TellSites:
+    """Tell the workers, through the store, where nodes stand."""
+
+    sites: tuple[wire.Site, ...]
+
+
+@dataclass(frozen=True)
 class Drain:
     """Ask these pods to leave the rendezvous in good order, all at once."""
 
@@ -62,16 +69,6 @@ class CreatePod:
     index: int
     attempt: int
     manifest: Manifest
-
-
-@dataclass(frozen=True)
-class LabelPod:
-    """Write a label onto exactly this pod."""
-
-    name: str
-    uid: str
-    key: str
-    value: str
 
 
 @dataclass(frozen=True)
@@ -124,11 +121,11 @@ Action = (
     Provision
     | FollowStore
     | WriteSettings
+    | TellSites
     | Drain
     | MarkGone
     | ConfirmGone
     | CreatePod
-    | LabelPod
     | DeletePod
     | DeleteJob
     | RemoveStore

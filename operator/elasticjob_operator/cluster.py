@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
@@ -164,18 +164,6 @@ class Cluster:
         query = {"container": container, "tailLines": str(LOG_LINES)}
         log = await self._ask("GET", path, query=query, timeout_s=LOG_TIMEOUT_S)
         return log.decode(errors="replace")
-
-    async def label_pod(
-        self, namespace: str, name: str, uid: str, labels: Mapping[str, str]
-    ) -> None:
-        """Write labels onto this very pod, if it is still there."""
-        path = _path(_reference("v1", "Pod", namespace, name))
-        body = {"metadata": {"uid": uid, "labels": dict(labels)}}
-        try:
-            await self._request("PATCH", path, body, content="application/merge-patch+json")
-        except Refused as error:
-            if error.status not in {404, 409}:
-                raise
 
     async def delete(
         self,

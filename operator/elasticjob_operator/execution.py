@@ -136,8 +136,6 @@ class Executor:
                 self._follow(key, job, memory)
             case actions.FollowStore():
                 self._follow(key, job, memory)
-            case actions.LabelPod(name, uid, label, value):
-                await self._cluster.label_pod(namespace, name, uid, {label: value})
             case actions.DeletePod(name, uid, reason, at_once):
                 await self._cluster.delete("v1", "Pod", namespace, name, uid, at_once=at_once)
                 effects.deleted.append(report.Deleted(name, reason))
@@ -161,6 +159,8 @@ class Executor:
         match step:
             case actions.WriteSettings(settings):
                 await link.write_settings(settings)
+            case actions.TellSites(sites):
+                await link.tell_sites(sites)
             case actions.Drain(uids, reason):
                 await link.drain(uids, reason)
             case actions.MarkGone(uid, reason):

@@ -31,13 +31,14 @@ class Mirror:
         self._left: dict[str, wire.Left] = {}
         self._gone: set[str] = set()
         self._drains: dict[str, Drained] = {}
+        self._sites: dict[str, str] = {}
         self._formed: deque[FormedRound] = deque(maxlen=FORMED_ROUNDS)
 
     def reset(self, records: Iterable[messages.KeyValue], revision: int, now: datetime) -> None:
         """Take a full listing in place of all that was heard before."""
         self._settings, self._round, before = None, None, self._drains
         self._drains = {}
-        for book in (self._members, self._ranks, self._left, self._gone):
+        for book in (self._members, self._ranks, self._left, self._gone, self._sites):
             book.clear()
         # The round comes last: it counts only with its ranks.
         for record in sorted(records, key=lambda record: record.mod_revision):
@@ -85,6 +86,7 @@ class Mirror:
             left=tuple(self._left.values()),
             gone=frozenset(self._gone),
             drains=dict(self._drains),
+            sites=dict(self._sites),
             formed=tuple(self._formed),
         )
 
@@ -116,6 +118,9 @@ class Mirror:
         elif key.startswith(keys.drain_prefix):
             drain = wire.decode(wire.Drain, key, value)
             self._drains.setdefault(drain.uid, Drained(drain.reason, now))
+        elif key.startswith(keys.site_prefix):
+            site = wire.decode(wire.Site, key, value)
+            self._sites[site.node] = site.topology
 
     def _delete(self, key: str) -> None:
         keys = self.keys
@@ -128,6 +133,7 @@ class Mirror:
         self._left.pop(key, None)
         self._gone.discard(key.removeprefix(keys.gone_prefix))
         self._drains.pop(key.removeprefix(keys.drain_prefix), None)
+        self._sites.pop(key.removeprefix(keys.site_prefix), None)
 
 
 def formed_round(

@@ -62,6 +62,7 @@ class StoreView:
         since: Since when it has been heard without interruption; None for long.
         problem: Why not, as a sentence.
         drains: Pods that were asked to leave, by UID.
+        sites: Where nodes stand, as the workers were told.
         formed: Rounds seen to be formed, oldest first; some may be in the status already.
     """
 
@@ -75,6 +76,7 @@ class StoreView:
     left: tuple[wire.Left, ...] = ()
     gone: frozenset[str] = frozenset()
     drains: Mapping[str, Drained] = field(default_factory=dict)
+    sites: Mapping[str, str] = field(default_factory=dict)
     formed: tuple[FormedRound, ...] = ()
 
 
@@ -97,6 +99,8 @@ class Observed:
     pods are ready."""
     nodes: Mapping[str, Node] = field(default_factory=dict)
     """The nodes of the job's pods, by name; empty where the operator may not see nodes."""
+    sees_nodes: bool = True
+    """Whether the operator may."""
     any_node_ready: bool = True
     """Whether any node of the cluster is."""
     refused: Refused | None = None

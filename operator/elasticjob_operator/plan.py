@@ -67,8 +67,6 @@ def plan(observed: Observed, settings: Settings) -> Plan:
         return Plan(facts, None, closing.park(observed))
     scaled = scale.scale(facts)
     steps: list[actions.Action] = [
-        # First of all: the container reads it when it starts.
-        *_label(observed),
         *_store(observed, settings),
         *_tell_store(facts, scaled),
         *_drain(scaled),
@@ -105,11 +103,6 @@ def _try_store(observed: Observed, settings: Settings) -> Iterator[actions.Actio
         yield actions.TryPod(overdue[0], owner)
 
 
-def _label(observed: Observed) -> Iterator[actions.Action]:
-    for pod, place in topology.unlabelled(observed):
-        yield actions.LabelPod(pod.name, pod.uid, pod.topology_key, place)
-
-
 def _look_again_s(observed: Observed, scaled: scale.Scale) -> float:
     unasked_s = RESYNC_S if observed.store.reachable else STORE_AGAIN_S
     after_s = (scaled.after_s, over.deadline_s(observed), node_loss.look_again_s(observed))
@@ -125,10 +118,12 @@ def _create(facts: Facts, wanted: scale.Wanted, settings: Settings) -> actions.C
 
 
 def _tell_store(facts: Facts, scaled: scale.Scale) -> Iterator[actions.Action]:
-    """Say what only Kubernetes knows: how many are coming, and who will never come back."""
+    """Say what only Kubernetes knows: where nodes stand, who is coming, and who never will."""
     store, spec = facts.observed.store, facts.observed.spec
     if not store.reachable:
         return
+    if sites := topology.untold(facts.observed):
+        yield actions.TellSites(sites)
     wanted = wire.Settings(
         seq=store.settings.seq if store.settings else 0,
         min_nodes=spec.min_replicas,
@@ -136,6 +131,7 @@ def _tell_store(facts: Facts, scaled: scale.Scale) -> Iterator[actions.Action]:
         expected_nodes=scale.expected(facts, scaled),
         round_floor=facts.rendezvous.round,
         scheduling=scale.awaits_nodes(facts, scaled),
+        sites=topology.are_told(facts.observed),
     )
     if wanted != store.settings:
         yield actions.WriteSettings(replace(wanted, seq=wanted.seq + 1))

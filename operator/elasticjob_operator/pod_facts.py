@@ -61,7 +61,7 @@ class WorkerPod:
         blueprint: The digest of what it was made from.
         client: The image of the rendezvous client that was brought into it.
         topology_key: The label by which it says where it runs, if it is to say so.
-        topology: What it says.
+        topology: What it says, if it has that label itself.
     """
 
     name: str

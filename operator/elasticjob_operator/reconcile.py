@@ -169,6 +169,7 @@ class Reconciler:
             store_pods=tuple(sorted(stores, key=lambda pod: pod.name)),
             store=store,
             locked_out=memory.shown.problem,
+            sees_nodes=self._sight.sees_nodes,
             refused=memory.refused,
         )
         seen = dataclasses.replace(seen, store_members=await self._store_members(seen))

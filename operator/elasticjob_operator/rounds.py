@@ -138,6 +138,18 @@ class Link:
         """
         await self._write({self._mirror.keys.settings: wire.encode(settings)})
 
+    async def tell_sites(self, sites: Iterable[wire.Site]) -> None:
+        """Write where nodes stand.
+
+        Nothing waits for it for long. What was not written is not in the view, and so is tried
+        again with the next look.
+        """
+        keys = self._mirror.keys
+        try:
+            await self._write({keys.site(site.node): wire.encode(site) for site in sites})
+        except StoreError as error:
+            log.warning("%s: the workers are not told where nodes stand: %s", self._run_id, error)
+
     async def mark_gone(self, uid: str, reason: str) -> None:
         """Take this pod out of the rendezvous, in one step, so that all hear it at once.
 

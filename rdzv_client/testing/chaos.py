@@ -41,6 +41,7 @@ class Schedule:
             timing=Timing(last_call_s=10.0),
         )
         self.random = self.cluster.random
+        self.cluster.tells_sites = seed % 5 == 4
         self._slots = 0
         if tamper:
             tamper(self.cluster)
@@ -93,7 +94,14 @@ class Schedule:
         if len(self._alive()) < self.cluster.max_nodes + 1:
             self._slots += 1
             slot = self._slots if self.random.random() < 0.5 else None
-            self.cluster.start(f"w{self._slots}", slot)
+            member = self.cluster.start(f"w{self._slots}", slot)
+            if self.cluster.tells_sites:
+                self.cluster.at(self.random.uniform(0.0, 10.0), lambda: self._tell_site(member))
+
+    def _tell_site(self, member: SimulatedMember) -> None:
+        """The operator may be late, and its word may be lost with the store."""
+        if not self.cluster.frozen:
+            self.cluster.site(member, self.random.choice(["rack-1", "rack-2", ""]))
 
     def _crash(self) -> None:
         if member := self._pick():

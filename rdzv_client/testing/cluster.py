@@ -60,6 +60,8 @@ class Cluster:
         self.settings_seq = 0
         self.closing_is_meant = False
         self.drains: dict[str, bytes] = {}
+        self.tells_sites = False
+        self.sites: dict[str, bytes] = {}
 
     # --- time ---
 
@@ -174,6 +176,12 @@ class Cluster:
         self.drains[RUN.drain(member.uid)] = drain
         self.publish(self.store.apply(Write("operator", {RUN.drain(member.uid): drain}))[1])
 
+    def site(self, member: SimulatedMember, topology: str) -> None:
+        """Do what the operator does when it sees on which node a pod is."""
+        node = member.record.node
+        self.sites[RUN.site(node)] = wire.encode(wire.Site(node, topology))
+        self.publish(self.store.apply(Write("operator", dict(self.sites)))[1])
+
     def settings(self, expected: int | None = None, closed: str | None = None) -> None:
         """Write the operator's settings."""
         self.settings_seq += 1
@@ -185,6 +193,7 @@ class Cluster:
             expected,
             round_floor=self.promises.highest,
             closed=closed,
+            sites=self.tells_sites,
         )
         write = Write("operator", {RUN.settings: wire.encode(settings)})
         self.publish(self.store.apply(write)[1])
@@ -203,7 +212,7 @@ class Cluster:
         self.store.empty()
         self.promises.store_was_emptied()
         self.settings()
-        self.publish(self.store.apply(Write("operator", self.drains))[1])
+        self.publish(self.store.apply(Write("operator", {**self.drains, **self.sites}))[1])
         for member in self.members.values():
             self.at(self.delay(), functools.partial(member.deliver, member.resync))
 
@@ -231,7 +240,7 @@ class Cluster:
             uid=member.uid,
             slot=member.slot,
             name=member.name,
-            node="node",
+            node=f"node-{member.name}",
             addr=f"addr-{member.name}",
             min_nodes=self.min_nodes,
             max_nodes=self.max_nodes,

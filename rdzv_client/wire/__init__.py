@@ -11,6 +11,7 @@ key                            written by  document
 ``op/settings``                operator    :class:`Settings`: bounds, who is expected, closed
 ``op/gone/<uid>``              operator    :class:`Gone`: this pod will never come back
 ``op/drain/<uid>``             operator    :class:`Drain`: this pod is to leave, in good order
+``op/site/<node>``             operator    :class:`Site`: where this node stands
 ``members/<slot>/<member>``    the member  :class:`Member`, tied to the member's own liveness
 ``left/<member>``              the member  :class:`Left`: how and why it went (of one that is
                                or leader   refused or drained: the leader)
@@ -39,6 +40,7 @@ from rdzv_client.wire.documents import (
     Rank,
     Round,
     Settings,
+    Site,
     StoreAddress,
 )
 from rdzv_client.wire.errors import WireError
@@ -59,6 +61,7 @@ __all__ = [
     "Rank",
     "Round",
     "Settings",
+    "Site",
     "StoreAddress",
     "WireError",
     "decode",

@@ -16,6 +16,7 @@ from rdzv_client.wire.documents import (
     Rank,
     Round,
     Settings,
+    Site,
     StoreAddress,
 )
 from rdzv_client.wire.errors import WireError
@@ -23,10 +24,10 @@ from rdzv_client.wire.keys import VERSION
 
 MAX_DOCUMENT_BYTES: Final = 64 * 1024
 
-Document = TypeVar("Document", Settings, Gone, Drain, Member, Left, Round, Rank)
+Document = TypeVar("Document", Settings, Gone, Drain, Site, Member, Left, Round, Rank)
 
 
-def encode(document: Settings | Gone | Drain | Member | Left | Round | Rank) -> bytes:
+def encode(document: Settings | Gone | Drain | Site | Member | Left | Round | Rank) -> bytes:
     """Return the document as it stands in the store."""
     fields = {"v": VERSION, **vars(document)}
     return json.dumps(fields, separators=(",", ":"), sort_keys=True, default=vars).encode()

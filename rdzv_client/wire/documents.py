@@ -36,6 +36,7 @@ class Settings:
         closed: Why the run is over; None while it is not.
         scheduling: Whether pods that are wanted wait for a node. While they do, nobody gives up:
             the time that a scheduler or a cluster autoscaler takes is no member's fault.
+        sites: Whether the operator says of each node where it stands (:class:`Site`).
     """
 
     seq: int
@@ -45,6 +46,7 @@ class Settings:
     round_floor: int = 0
     closed: str | None = None
     scheduling: bool = False
+    sites: bool = False
 
     def __post_init__(self) -> None:
         _require(1 <= self.min_nodes <= self.max_nodes <= MAX_NODES, "min_nodes and max_nodes")
@@ -66,6 +68,20 @@ class Drain:
 
     uid: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a node stands, which its pods cannot see.
+
+    Attributes:
+        node: The Kubernetes node.
+        topology: As in :class:`Member`; it counts for members there that have none of their own.
+            Empty: nobody knows.
+    """
+
+    node: str
+    topology: str
 
 
 @dataclass(frozen=True)

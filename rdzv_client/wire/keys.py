@@ -67,6 +67,13 @@ class Keys:
         return self.drain_prefix + require_token("pod uid", uid)
 
     @property
+    def site_prefix(self) -> str:
+        return f"{self.operator}site/"
+
+    def site(self, node: str) -> str:
+        return self.site_prefix + require_token("node", node)
+
+    @property
     def members(self) -> str:
         return f"{self.prefix}members/"
 

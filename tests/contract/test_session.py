@@ -277,6 +277,19 @@ def test_ranks_follow_the_topology(run):
     assert [infos[name].rank for name in "acbd"] == [0, 1, 2, 3]
 
 
+def test_ranks_follow_what_the_operator_says_of_the_nodes(run):
+    run.settings(expected=4, sites=True)
+    places = {"a": "rack-1", "b": "rack-2", "c": "rack-1", "d": "rack-2"}
+    members = [run.member(n, slot, node=f"node-{n}") for slot, n in enumerate(places)]
+    for member, rack in zip(members[:3], places.values(), strict=False):
+        run.site(member, rack)
+    entries = [Entry(member) for member in members]
+    assert entries[0].still_waits(1), "where one of them runs is not told yet"
+    run.site(members[3], places["d"])
+    infos = dict(zip(places, (entry.result() for entry in entries), strict=True))
+    assert [infos[name].rank for name in "acbd"] == [0, 1, 2, 3]
+
+
 def test_an_agent_whose_peer_dies_while_ranks_are_exchanged_goes_on_to_the_next_round(run):
     run.settings(expected=2, low=1)
     a, b = run.member("a", 0), run.member("b", 1)

@@ -127,6 +127,18 @@ async def test_who_is_gone_or_asked_to_leave_is_told_to_the_members(links, host,
     await followed.until(lambda view: [left.cause for left in view.left] == ["drained"])
 
 
+async def test_where_nodes_stand_is_told_to_the_members(links, host, new_run):
+    run = new_run(host)
+    followed = Followed(links, host, run)
+    await followed.until(lambda view: view.reachable)
+    racks = {"node-a": "r1", "node-b": "r2", "node-c": "r1"}
+    await followed.link.tell_sites([wire.Site(*site) for site in racks.items()])
+    await followed.until(lambda view: view.sites == racks)
+    await followed.link.write_settings(settings(3, sites=True))
+    infos = await formed_by(*(run.member(n, i, node=f"node-{n}") for i, n in enumerate("abc")))
+    assert [info.rank for info in infos] == [0, 2, 1]
+
+
 async def test_an_empty_host_in_its_place_is_told_again_and_no_round_is_lost(
     links, own_host, new_run
 ):

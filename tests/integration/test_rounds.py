@@ -182,3 +182,18 @@ async def test_a_store_that_is_no_longer_followed_is_left_alone(stores, etcd):
     await followed.until(lambda view: view.reachable)
     stores.unfollow(builders.JOB_UID)
     assert stores.link(builders.JOB_UID) is None
+
+
+async def test_where_nodes_stand_is_told_and_what_was_not_written_is_not_taken_for_told(
+    stores, etcd, workers
+):
+    followed = Followed(stores, [etcd.url])
+    await followed.until(lambda view: view.reachable)
+    many = [wire.Site(f"node-{index}", "rack-1") for index in range(250)]
+    await followed.link.tell_sites(many)
+    await followed.until(lambda view: len(view.sites) == 250)
+    etcd.kill()
+    await followed.link.tell_sites([wire.Site("node-0", "rack-2")])
+    etcd.start()
+    await followed.until(lambda view: view.reachable)
+    assert followed.view.sites["node-0"] == "rack-1", "so that it is told again"

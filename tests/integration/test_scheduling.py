@@ -92,15 +92,21 @@ RACK = "example.com/rack"
 
 
 def test_workers_are_told_of_their_nodes_label(job, kubectl, nodes):
-    racks = {nodes.add(slots=1, **{RACK: rack}): rack for rack in ("r1", "r2")}
+    node, other = nodes.add(slots=1, **{RACK: "r1"}), nodes.add(slots=1)
     digits = job(template=template(), topologyKey=RACK)
-
-    def told():
-        pods = kubectl.get("pods")
-        return {p["spec"].get("nodeName"): p["metadata"]["labels"].get(RACK) for p in pods}
-
-    digits.until(lambda: told() == racks, "each pod to say in which rack it runs")
-    assert digits.pods() == PODS[:2]
+    told = {node: "r1", other: ""}
+    digits.until(lambda: digits.sites() == told, "where the nodes of the workers stand to be told")
+    assert digits.settings().sites, "the first round waits for it"
+    digits.run(*PODS[:2])
+    digits.join(*PODS[:2])
+    digits.form(1, *PODS[:2])
+    words = f"the ranks of 1 of 2 workers are not grouped: they run on {other} without the label"
+    digits.until(lambda: words in digits.condition("Progressing")["message"], "that to be said")
+    kubectl("label", "node", other, f"{RACK}=r2")
+    digits.until(lambda: digits.sites() == {**told, other: "r2"}, "the label that came late")
+    digits.until(lambda: words not in digits.condition("Progressing")["message"], "all is known")
+    digits.empty_store()
+    digits.until(lambda: digits.sites() == {**told, other: "r2"}, "an emptied store to be told")
 
 
 def test_kubernetes_itself_tells_of_the_zone_when_it_places_a_pod(job, kubectl, nodes):

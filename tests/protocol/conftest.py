@@ -68,6 +68,12 @@ class Player:
     def do_expect(self, nodes):
         self.cluster.settings(expected=int(nodes))
 
+    def do_tells_sites(self):
+        self.cluster.tells_sites = True
+
+    def do_site(self, name, topology=""):
+        self.cluster.site(self.member(name), topology)
+
     def do_close(self, *reason):
         self.cluster.settings(closed=" ".join(reason))
 

@@ -53,8 +53,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   verbs: [patch]
 - apiGroups: [""]
   resources: [pods]
-  # Patch: spec.topologyKey, by which a pod is told of a label of its node.
-  verbs: [get, list, watch, create, delete{{ if not .Values.operator.watchNamespace }}, patch{{ end }}]
+  verbs: [get, list, watch, create, delete]
 # The line that says why training failed is quoted in the status.
 - apiGroups: [""]
   resources: [pods/log]

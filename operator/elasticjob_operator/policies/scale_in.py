@@ -45,7 +45,8 @@ def choose(facts: Facts, pods: Iterable[WorkerPod], count: int) -> list[WorkerPo
         return first_to_go[:count]
     idle = [pod for pod in first_to_go if _stage(pod, members, rank0) > MEMBER]
     busy = [pod for pod in first_to_go if pod not in idle]
-    return [*idle[:count], *topology.leavers(busy, max(0, count - len(idle)), rank0)]
+    going = topology.leavers(facts.observed, busy, max(0, count - len(idle)), rank0)
+    return [*idle[:count], *going]
 
 
 def _stage(pod: WorkerPod, members: Collection[str], rank0: str) -> int:

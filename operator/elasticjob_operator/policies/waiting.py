@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from elasticjob_operator import history
 from elasticjob_operator.pod_status import IMAGE_TROUBLES, Trouble
-from elasticjob_operator.policies import Facts, store_pods
+from elasticjob_operator.policies import Facts, store_pods, topology
 from elasticjob_operator.provisioning import names
 
 
@@ -139,13 +139,16 @@ def _unplaced(facts: Facts) -> str:
     """Say so when ranks cannot be grouped by the key that the job gives."""
     key = facts.observed.spec.topology_key
     workers = [pod for pod in facts.observed.pods if pod.running]
-    unknown = sum(not pod.topology for pod in workers)
+    unknown = [pod for pod in workers if not topology.site(facts.observed, pod)]
     if key is None or not unknown:
         return ""
-    return (
-        f"; {unknown} of {len(workers)} workers do not say where they run, so their ranks are not"
-        f" grouped: their nodes have no label {key}, or the operator may not see nodes"
-    )
+    words = f"; the ranks of {len(unknown)} of {len(workers)} workers are not grouped"
+    if not facts.observed.sees_nodes:
+        blind = "the operator, which may not see nodes, cannot tell them of the label"
+        return f"{words}: {blind} {key}"
+    nodes = sorted({pod.node for pod in unknown})
+    some = f"{', '.join(nodes[:4])}{' and others' if nodes[4:] else ''}"
+    return f"{words}: they run on {some} without the label {key}"
 
 
 def _beside(facts: Facts, words: str) -> str:

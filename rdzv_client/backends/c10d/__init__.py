@@ -4,6 +4,12 @@ Nothing here imports torch: who opens the connections hands in a function for th
 """
 
 from rdzv_client.backends.c10d.backend import C10dBackend
-from rdzv_client.backends.c10d.operators import declare_gone, drain, read_round, write_settings
+from rdzv_client.backends.c10d.operators import (
+    declare_gone,
+    drain,
+    read_round,
+    tell_site,
+    write_settings,
+)
 
-__all__ = ["C10dBackend", "declare_gone", "drain", "read_round", "write_settings"]
+__all__ = ["C10dBackend", "declare_gone", "drain", "read_round", "tell_site", "write_settings"]

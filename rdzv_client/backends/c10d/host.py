@@ -122,10 +122,12 @@ def _checked(keys: wire.Keys, key: str, text: str) -> tuple[str, bytes]:
         _must_be(key, keys.gone(wire.decode(wire.Gone, key, value).uid))
     elif key.startswith(keys.drain_prefix):
         _must_be(key, keys.drain(wire.decode(wire.Drain, key, value).uid))
+    elif key.startswith(keys.site_prefix):
+        _must_be(key, keys.site(wire.decode(wire.Site, key, value).node))
     else:
         raise wire.WireError(
             f"{key!r} is not for the operator to write; that is {keys.settings}, and what stands "
-            f"under {keys.gone_prefix} and {keys.drain_prefix}"
+            f"under {keys.gone_prefix}, {keys.drain_prefix} and {keys.site_prefix}"
         )
     return key.removeprefix(keys.prefix), value
 

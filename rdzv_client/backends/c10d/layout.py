@@ -48,7 +48,7 @@ ALL: Final = "all"
 _ABSENT: Final = b"?"  # what no document of ours is
 _END: Final = b"\0"  # what no document has
 _NAME = re.compile(
-    r"(?:members/\d{1,18}|(?:left|op/gone|op/drain|ranks/\d{1,18})/[A-Za-z0-9._:@+-]{1,253}|op/settings|round)"
+    r"(?:members/\d{1,18}|(?:left|op/gone|op/drain|op/site|ranks/\d{1,18})/[A-Za-z0-9._:@+-]{1,253}|op/settings|round)"
 )
 
 
@@ -140,6 +140,10 @@ def gone(uid: str) -> str:
 
 def drain(uid: str) -> str:
     return "op/drain/" + wire.require_token("pod uid", uid)
+
+
+def site(node: str) -> str:
+    return "op/site/" + wire.require_token("node", node)
 
 
 def rank(term: int, member_id: str) -> str:

@@ -54,6 +54,11 @@ def drain(store: Store, keys: wire.Keys, asked: wire.Drain) -> None:
     write(store, Layout(keys), {names_of.drain(asked.uid): wire.encode(asked)})
 
 
+def tell_site(store: Store, keys: wire.Keys, site: wire.Site) -> None:
+    """Say where a node stands."""
+    write(store, Layout(keys), {names_of.site(site.node): wire.encode(site)})
+
+
 def read_round(store: Store, keys: wire.Keys) -> bytes | None:
     """Read the round record's document; None when there is none."""
     layout = Layout(keys)

@@ -23,6 +23,13 @@ log = logging.getLogger(__name__)
 Changes = Mapping[str, bytes | None]
 """Documents by their keys, in the order to take them; None for one that is no more."""
 
+_DOCUMENTS: Final = {
+    "left": wire.Left,
+    "op": wire.Settings,
+    "op/drain": wire.Drain,
+    "op/site": wire.Site,
+}
+
 PAST_ROUNDS: Final = 64
 PAST_BYTES: Final = 8 * 1024 * 1024
 
@@ -165,8 +172,7 @@ class Picture:
             self._put(wire.Gone, self._keys.gone(rest), value)
             self._drop_members_of(rest)
         else:
-            document = {"left": wire.Left, "op/drain": wire.Drain, "op": wire.Settings}[kind]
-            self._put(document, self._layout.of(name), value)
+            self._put(_DOCUMENTS[kind], self._layout.of(name), value)
 
     def _put(self, kind: type, key: str, value: bytes) -> None:
         wire.decode(kind, key, value)

@@ -109,7 +109,7 @@ def test_what_is_no_document_is_left_out(shared_host, new_run):
     run, feed = new_run(shared_host)
     run.settings(expected=2)
     store = run.store._store()
-    for name in ("left/x", "members/7", "op/drain/x", "ranks/0/x"):
+    for name in ("left/x", "members/7", "op/drain/x", "op/site/x", "ranks/0/x"):
         store.set(run.keys.prefix + name, b"\x80 garbage")
         store.append(f"{run.keys.prefix}catalog", f"{name}\n")
     enter(run.member("a", 0), run.member("b", 1))
@@ -225,6 +225,12 @@ def a_document(key, document):
         ),
         (
             RUN,
+            {"body": a_document(KEYS.site("b"), wire.Site("a", "rack-1"))},
+            400,
+            f"the document under {KEYS.site('b')!r} belongs under {KEYS.site('a')!r}",
+        ),
+        (
+            RUN,
             {"body": a_document(wire.Keys("other").settings, SETTINGS)},
             400,
             "is not for the operator to write",
@@ -240,7 +246,7 @@ def a_document(key, document):
         (RUN, {"body": "{}", "Content-Length": "many"}, 411, "Content-Length must say"),
         (RUN, {"body": "{}", "Content-Length": "9" * 5_000}, 411, "Content-Length must say"),
     ],
-    ids=range(26),
+    ids=range(27),
 )
 def test_a_request_is_refused_with_a_sentence(shared_host, path, more, status, words):
     found, text = shared_host.ask(path, **more)

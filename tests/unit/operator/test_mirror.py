@@ -126,6 +126,16 @@ def test_who_was_asked_to_leave_is_known_with_when_that_was_first_heard():
     assert view(made).drains == {}
 
 
+def test_what_the_workers_were_told_of_nodes_is_known_and_forgotten_with_the_store():
+    told = put(KEYS.site("node-0"), wire.Site("node-0", "rack-1"))
+    made = mirror(told, put(KEYS.site("node-1"), wire.Site("node-1", "")))
+    assert view(made).sites == {"node-0": "rack-1", "node-1": ""}
+    made.update([removed(KEYS.site("node-1"))], 100, NOW)
+    assert view(made).sites == {"node-0": "rack-1"}
+    made.reset([], 101, NOW)
+    assert view(made).sites == {}
+
+
 def test_a_pod_is_out_when_it_was_asked_to_leave_and_left():
     left = wire.Left("uid-0-0.0", "uid-0-0", 0, "digits-0-0", "drained", "scaled in")
     made = mirror(put(member_key(a_pod(0)), a_member(a_pod(0))), put(KEYS.left(left.id), left))

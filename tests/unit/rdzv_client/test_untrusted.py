@@ -26,6 +26,7 @@ DOCUMENTS = {
     KEYS.settings: wire.Settings(1, 2, 4, 2),
     KEYS.gone("uid9"): wire.Gone("uid9", "the pod was deleted"),
     KEYS.drain("uid1"): wire.Drain("uid1", "scaled in"),
+    KEYS.site("node"): wire.Site("node", "rack-1"),
     **{KEYS.member(m.slot, m.id): m for m in MEMBERS},
     KEYS.left("m9"): wire.Left("m9", "uid9", 9, "worker-9", "failed", "exit code 1", 1),
     KEYS.round: wire.Round(

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from rdzv_client import protocol, verdicts, wire
-from rdzv_client.view import Seen, View
+from rdzv_client.replica import Record, Replica
+from rdzv_client.view import Seen, Timing, View
 
 BACK = wire.Round(7, 7, "broken", "restart", "a restarted", formed=7, world_size=3, max_nodes=4)
 MEMBER = wire.Member("a", "a", None, "a", "node", "addr", 1, 9, operated=True)
@@ -33,3 +34,26 @@ def test_the_operators_own_settings_outweigh_what_the_round_remembers():
     )
     assert view.expected_nodes == 2
     assert isinstance(protocol.decide(view, 1.0), verdicts.Propose)
+
+
+KEYS = wire.Keys("run")
+
+
+def heard(*documents):
+    return [Record(key, wire.encode(document), 1, 1) for key, document in documents]
+
+
+def test_a_member_runs_where_it_says_else_where_the_operator_says_its_node_stands():
+    view = View(me="a", sites={"node": "rack-1"})
+    assert view.located(MEMBER).topology == "rack-1"
+    assert view.located(replace(MEMBER, topology="rack-2")).topology == "rack-2"
+    assert view.located(replace(MEMBER, node="elsewhere")).topology == ""
+
+
+def test_nodes_do_not_move_when_the_store_forgets_where_they_stand():
+    replica = Replica(KEYS, "a", Timing())
+    replica.reset(heard((KEYS.site("node"), wire.Site("node", "rack-1"))), 0.0)
+    replica.reset([], 1.0)
+    assert replica.view(2.0, 0.0).sites == {"node": "rack-1"}
+    replica.reset(heard((KEYS.site("node"), wire.Site("node", "rack-2"))), 3.0)
+    assert replica.view(4.0, 0.0).sites == {"node": "rack-2"}
