@@ -43,7 +43,7 @@ def up(name: str, node_count: int, *, new: bool = False) -> Layout:
     """
     host.check()
     layout.check(name, node_count)
-    _check_name_is_free(name)
+    _check_it_is_not_elsewhere(name)
     with _lock():
         if new:
             _check_there_is_none(name)
@@ -66,10 +66,11 @@ def down(name: str) -> None:
     """End a cluster and remove everything of it, however much of it there still is.
 
     Raises:
-        LocalClusterError: something of it cannot be removed; says what.
+        LocalClusterError: something of it cannot be removed, or its state is elsewhere; says what.
     """
     host.check()
     cluster = _any(name)
+    _check_it_is_not_elsewhere(name)
     with _lock():
         if not leftovers.found(cluster):
             say(f"there is no cluster {name}")
@@ -145,7 +146,7 @@ def _locked(folder: Path) -> int:
         os.close(descriptor)  # the other command has removed it: nobody else would wait for this
 
 
-def _check_name_is_free(name: str) -> None:
+def _check_it_is_not_elsewhere(name: str) -> None:
     if other := machine.elsewhere(name, paths.state() / name):
         raise LocalClusterError(
             f"a cluster {name} runs already, and its state is in {other}: choose another name, or "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from localcluster import cluster, host, paths, preflight
+from localcluster import cluster, host, leftovers, machine, paths, preflight
 from localcluster.errors import LocalClusterError
 
 
@@ -57,8 +57,19 @@ def test_nothing_is_left_of_a_command_that_made_nothing(
 ) -> None:
     monkeypatch.setenv("ELASTICJOB_STATE", str(tmp_path))
     monkeypatch.setattr(host, "check", lambda: None)
-    cluster.down("demo")
+    cluster.down("unique")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cluster_whose_state_is_elsewhere_keeps_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ELASTICJOB_STATE", str(tmp_path))
+    monkeypatch.setattr(host, "check", lambda: None)
+    monkeypatch.setattr(machine, "elsewhere", lambda name, _: Path("/other/elasticjob", name))
+    monkeypatch.setattr(leftovers, "found", lambda _: pytest.fail("goes on"))
+    with pytest.raises(LocalClusterError, match=r"runs already.*end it with ELASTICJOB_STATE=/ot"):
+        cluster.down("unique")
 
 
 def test_what_is_missing_is_said_before_anything_is_set_up(
