@@ -20,6 +20,9 @@ API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "ElasticJob"
 PLURAL = "elasticjobs"
 
+MANAGER = f"{GROUP}/elasticjob-operator"
+"""The name by which a job's managedBy may name this operator."""
+
 MAX_REPLICAS = 9999
 """An index has at most four digits, so that every pod's name fits into a host name."""
 MAX_JOB_NAME = 47
@@ -178,6 +181,10 @@ class ElasticJobSpec(Model):
     its own workers reach a worker. Policies of yours add to that. None: there are none."""
     run_policy: RunPolicy = RunPolicy()
     """What happens around the run."""
+    managed_by: Annotated[str, Field(max_length=63)] | None = None
+    """Whose job it is: a controller's domain-prefixed name. The operator does nothing about a job
+    of another, such as `kueue.x-k8s.io/multikueue`, and writes no status. When left out, or
+    `rdzv.dev/elasticjob-operator`, it is the operator's. It cannot be changed."""
     topology_key: (
         Annotated[
             str,

@@ -33,9 +33,7 @@ def _fixed_unless_suspended(field: str, *, optional: bool = False) -> Rule:
 
     Queues edit the template in the same request by which they suspend or resume a job.
     """
-    same = f"self.{field} == oldSelf.{field}"
-    if optional:
-        same = f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || {same})"
+    same = _same_option(field) if optional else f"self.{field} == oldSelf.{field}"
     message = (
         f"{field} cannot be changed while the job runs: it would not reach the workers that"
         " already run; set runPolicy.suspend to true first"
@@ -43,6 +41,12 @@ def _fixed_unless_suspended(field: str, *, optional: bool = False) -> Rule:
     # A field that may be absent cannot be the path of an error.
     path = None if optional else f".{field}"
     return _rule(f"self.runPolicy.suspend || oldSelf.runPolicy.suspend || ({same})", message, path)
+
+
+def _same_option(field: str) -> str:
+    """Return what holds when a field that may be absent is as it was."""
+    both = f"has(self.{field}) == has(oldSelf.{field})"
+    return f"{both} && (!has(self.{field}) || self.{field} == oldSelf.{field})"
 
 
 SPEC: list[Rule] = [
@@ -75,6 +79,10 @@ SPEC: list[Rule] = [
     ),
     _fixed("rendezvous"),
     _fixed("networkPolicy"),
+    _rule(
+        _same_option("managedBy"),
+        "managedBy cannot be changed: a job stays with the controller that it was created for",
+    ),
     _fixed_unless_suspended("template"),
     _fixed_unless_suspended("nprocPerNode"),
     _fixed_unless_suspended("clientInjection"),
@@ -83,7 +91,15 @@ SPEC: list[Rule] = [
     _fixed_unless_suspended("topologyKey", optional=True),
 ]
 
+_DOMAIN = "[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+
 FIELDS: dict[str, list[Rule]] = {
+    "managedBy": [
+        _rule(
+            f"self.matches('^{_DOMAIN}/[-A-Za-z0-9._~/]+$')",
+            "must be a controller's domain-prefixed name, such as kueue.x-k8s.io/multikueue",
+        ),
+    ],
     "nprocPerNode": [
         _rule(
             "type(self) == int ? self >= 1 && self <= 1024 : self in ['auto', 'gpu', 'cpu']",

@@ -147,9 +147,14 @@ def _session(found: kopf.ConnectionInfo, watches: Watches) -> kopf.AiohttpSessio
 
 
 def _register_indices(registry: kopf.OperatorRegistry) -> None:
-    kopf.index(*JOBS, registry=registry)(jobs)
+    kopf.index(*JOBS, when=is_ours, registry=registry)(jobs)
     kopf.index("pods", labels=WORKERS, registry=registry)(workers)
     kopf.index("pods", labels=STORES, registry=registry)(store_pods)
+
+
+def is_ours(spec: kopf.Spec, **_: Any) -> bool:
+    """Whether this operator looks after the job, and no other controller."""
+    return bool(spec.get("managedBy", api.MANAGER) == api.MANAGER)
 
 
 def jobs(body: kopf.Body, **_: Any) -> dict[Any, Any]:

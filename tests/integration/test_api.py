@@ -91,6 +91,14 @@ def exit_codes(**on):
             {"gangScheduling": {"scheduler": "Kubernetes", "queue": "gold"}},
             "spec.gangScheduling: Invalid value: only Volcano has a queue, not Kubernetes",
         ),
+        (
+            {"managedBy": "multikueue"},
+            (
+                'spec.managedBy: Invalid value: "multikueue": must be a controller\'s'
+                " domain-prefixed name, such as kueue.x-k8s.io/multikueue"
+            ),
+        ),
+        ({"managedBy": "kueue.x-k8s.io/" + "m" * 49}, "spec.managedBy: Too long"),
         ({"topologyKey": "no label"}, 'spec.topologyKey: Invalid value: "no label": '),
         (
             {"gangScheduling": {"scheduler": "Slurm"}},
@@ -287,6 +295,16 @@ def test_where_workers_meet_cannot_be_changed(kubectl, suspend):
 def test_network_policies_stay_as_they_were_asked_for(kubectl):
     kubectl.create(manifest())
     assert "networkPolicy cannot be changed" in edit(kubectl, networkPolicy="None")
+
+
+@pytest.mark.parametrize("suspend", [True, False])
+@pytest.mark.parametrize("before", [None, "kueue.x-k8s.io/multikueue"])
+@pytest.mark.parametrize("after", [None, "rdzv.dev/elasticjob-operator"])
+def test_a_job_stays_with_its_controller(kubectl, before, after, suspend):
+    whose = {"managedBy": before} if before else {}
+    kubectl.create(manifest(runPolicy={"suspend": suspend}, **whose))
+    refused = edit(kubectl, managedBy=after)
+    assert ("managedBy cannot be changed: a job stays with" in refused) == (before != after)
 
 
 @pytest.mark.parametrize(

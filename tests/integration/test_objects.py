@@ -36,6 +36,18 @@ def test_a_job_without_endpoints_gets_a_store_that_it_owns_and_no_pod_before_it_
     assert not any(name.startswith("digits-0-") for name in kubectl.names("pods"))
 
 
+def test_a_job_of_another_controller_is_left_alone(job, kubectl):
+    theirs = job("theirs", managedBy="kueue.x-k8s.io/multikueue")
+    ours = job("ours", managedBy="rdzv.dev/elasticjob-operator")
+    ours.until_pods("ours-0-0", "ours-1-0")
+    kubectl("scale", "ej/theirs", "--replicas=3")
+    kubectl.patch_status("ej", "theirs", {"phase": "Running"})
+    ours.start()
+    assert theirs.status == {"phase": "Running"}
+    assert theirs.pods() == theirs.events() == []
+    assert not theirs.settings()
+
+
 def test_the_columns_of_a_listing_are_named(job, kubectl):
     job().until_pods("digits-0-0", "digits-1-0")
     assert kubectl("get", "ej").splitlines()[0].split() == [
