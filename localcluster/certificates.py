@@ -34,7 +34,7 @@ class Authority:
     def issue(
         self,
         file_name: str,
-        common_name: str,
+        common_name: str | None,
         *,
         groups: Sequence[str] = (),
         hosts: Sequence[str] = (),
@@ -43,7 +43,7 @@ class Authority:
 
         Args:
             file_name: its files are `<file_name>.crt` and `.key` in the authority's folder.
-            common_name: to Kubernetes, the user's name.
+            common_name: to Kubernetes, the user's name; a server needs none.
             groups: to Kubernetes, the user's groups.
             hosts: the IP addresses and DNS names it serves under.
         """
@@ -117,13 +117,11 @@ def _builder(
     )
 
 
-def _name(common_name: str, groups: Sequence[str]) -> x509.Name:
-    return x509.Name(
-        [
-            *(x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups),
-            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-        ]
-    )
+def _name(common_name: str | None, groups: Sequence[str]) -> x509.Name:
+    names = [(NameOID.ORGANIZATION_NAME, group) for group in groups]
+    if common_name is not None:
+        names.append((NameOID.COMMON_NAME, common_name))
+    return x509.Name([x509.NameAttribute(kind, name) for kind, name in names])
 
 
 def _host(host: str) -> x509.GeneralName:

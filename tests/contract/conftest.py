@@ -2,21 +2,14 @@
 
 import base64
 import contextlib
-import datetime as dt
-import ipaddress
 import socket
 import threading
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import stores
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from etcd_server import Etcd, free_ports
 
+from localcluster import certificates
 from rdzv_client import etcd3_adapter, etcdv3
 
 
@@ -214,77 +207,21 @@ def impostor():
 # Certificates
 
 
-@dataclass(frozen=True)
 class Authority:
-    """Issues certificates into a folder."""
+    """Issues certificates, in a folder of its own."""
 
-    folder: Path
-    name: str
-    key: ec.EllipticCurvePrivateKey
-    certificate: x509.Certificate
+    def __init__(self, folder):
+        self._authority = certificates.new_authority(folder)
 
     def issue(self, name):
-        key = ec.generate_private_key(ec.SECP256R1())
-        address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        # etcd's gateway connects to its own server with the server's certificate.
-        usage = x509.ExtendedKeyUsage(
-            [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-        )
-        certificate = (
-            _builder(name, self.certificate.subject, key)
-            .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-            .add_extension(usage, critical=False)
-            .sign(self.key, hashes.SHA256())
-        )
-        return etcdv3.TlsFiles(
-            ca=_write(self.folder / f"{self.name}.crt", _pem(self.certificate)),
-            cert=_write(self.folder / f"{name}.crt", _pem(certificate)),
-            key=_write(
-                self.folder / f"{name}.key",
-                key.private_bytes(
-                    serialization.Encoding.PEM,
-                    serialization.PrivateFormat.PKCS8,
-                    serialization.NoEncryption(),
-                ),
-            ),
-        )
-
-
-def _builder(name, issuer, key):
-    now = dt.datetime.now(dt.UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, name)]))
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(minutes=5))
-        .not_valid_after(now + dt.timedelta(days=1))
-    )
-
-
-def _pem(certificate):
-    return certificate.public_bytes(serialization.Encoding.PEM)
-
-
-def _write(path, content):
-    path.write_bytes(content)
-    return path
+        # No common name: etcd's gateway refuses one where users log in by passwords.
+        pair = self._authority.issue(name, None, groups=[name], hosts=["127.0.0.1"])
+        return etcdv3.TlsFiles(self._authority.ca.certificate, pair.certificate, pair.key)
 
 
 @pytest.fixture(scope="session")
 def new_authority(tmp_path_factory):
-    def make(name):
-        key = ec.generate_private_key(ec.SECP256R1())
-        issuer = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, name)])
-        certificate = (
-            _builder(name, issuer, key)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .sign(key, hashes.SHA256())
-        )
-        return Authority(tmp_path_factory.mktemp(name), name, key, certificate)
-
-    return make
+    return lambda name: Authority(tmp_path_factory.mktemp(name))
 
 
 def b64(text):

@@ -1,12 +1,11 @@
 """The operator's link to a TCPStore in a host: what it hears and writes, over a real bridge."""
 
 import asyncio
-from contextlib import ExitStack
 
 import builders
 import pytest
-from c10d_host import TOKEN, Host, HostedRuns
-from rounds import Run, enter
+from c10d_host import TOKEN
+from rounds import enter
 
 from elasticjob_operator import api
 from elasticjob_operator.rounds import Rounds
@@ -42,33 +41,11 @@ class Followed:
                 await self._changed.wait()
 
 
-@pytest.fixture(scope="module")
-def host(tmp_path_factory):
-    host = Host(tmp_path_factory.mktemp("host")).start()
-    yield host
-    host.kill()
-
-
-@pytest.fixture
-def own_host(tmp_path):
-    """One to be mistreated."""
-    host = Host(tmp_path).start()
-    yield host
-    host.kill()
-
-
 @pytest.fixture
 async def links():
     links = Rounds()
     yield links
     await links.close()
-
-
-@pytest.fixture
-def new_run():
-    """Begin a run; its members are real ones."""
-    with ExitStack() as stack:
-        yield lambda host: Run(HostedRuns(host), stack)
 
 
 def settings(expected, **more):
@@ -79,9 +56,11 @@ async def formed_by(*members):
     return await asyncio.to_thread(enter, *members)
 
 
-async def test_rounds_are_heard_of_as_they_form_and_settings_seed_the_store(links, host, new_run):
-    run = new_run(host)
-    followed = Followed(links, host, run)
+async def test_rounds_are_heard_of_as_they_form_and_settings_seed_the_store(
+    links, shared_host, hosted_run
+):
+    run = hosted_run(shared_host)
+    followed = Followed(links, shared_host, run)
     await followed.until(lambda view: view.reachable)
     await followed.link.write_settings(settings(2))
     await followed.until(lambda view: view.settings == settings(2))
@@ -94,23 +73,23 @@ async def test_rounds_are_heard_of_as_they_form_and_settings_seed_the_store(link
     assert not any(formed.late for formed in followed.view.formed)
 
 
-async def test_rounds_that_passed_before_it_listened_are_told_to_it(links, host, new_run):
-    run = new_run(host)
-    first = Followed(links, host, run)
+async def test_rounds_that_passed_before_it_listened_are_told_to_it(links, shared_host, hosted_run):
+    run = hosted_run(shared_host)
+    first = Followed(links, shared_host, run)
     await first.until(lambda view: view.reachable)
     links.unfollow(builders.JOB_UID)
     run.settings(expected=2)
     a, b = run.member("a", 0), run.member("b", 1)
     for _ in range(3):
         await formed_by(a, b)
-    followed = Followed(links, host, run, since=1)
+    followed = Followed(links, shared_host, run, since=1)
     await followed.until(lambda view: len(view.formed) == 2)
     assert sorted(followed.formed) == [2, 3]
 
 
-async def test_who_is_gone_or_asked_to_leave_is_told_to_the_members(links, host, new_run):
-    run = new_run(host)
-    followed = Followed(links, host, run)
+async def test_who_is_gone_or_asked_to_leave_is_told_to_the_members(links, shared_host, hosted_run):
+    run = hosted_run(shared_host)
+    followed = Followed(links, shared_host, run)
     await followed.until(lambda view: view.reachable)
     await followed.link.write_settings(settings(4))
     a, b, c, d = (run.member(name, slot) for slot, name in enumerate("abcd"))
@@ -127,9 +106,9 @@ async def test_who_is_gone_or_asked_to_leave_is_told_to_the_members(links, host,
     await followed.until(lambda view: [left.cause for left in view.left] == ["drained"])
 
 
-async def test_where_nodes_stand_is_told_to_the_members(links, host, new_run):
-    run = new_run(host)
-    followed = Followed(links, host, run)
+async def test_where_nodes_stand_is_told_to_the_members(links, shared_host, hosted_run):
+    run = hosted_run(shared_host)
+    followed = Followed(links, shared_host, run)
     await followed.until(lambda view: view.reachable)
     racks = {"node-a": "r1", "node-b": "r2", "node-c": "r1"}
     await followed.link.tell_sites([wire.Site(*site) for site in racks.items()])
@@ -140,9 +119,9 @@ async def test_where_nodes_stand_is_told_to_the_members(links, host, new_run):
 
 
 async def test_an_empty_host_in_its_place_is_told_again_and_no_round_is_lost(
-    links, own_host, new_run
+    links, own_host, hosted_run
 ):
-    run = new_run(own_host)
+    run = hosted_run(own_host)
     followed = Followed(links, own_host, run)
     await followed.until(lambda view: view.reachable)
     await followed.link.write_settings(settings(2))
@@ -168,10 +147,10 @@ async def test_an_empty_host_in_its_place_is_told_again_and_no_round_is_lost(
     assert followed.formed == {1: ["a", "b"]}
 
 
-async def test_a_frozen_host_is_found_out_and_heard_again(links, own_host, new_run, monkeypatch):
+async def test_a_frozen_host_is_found_out_and_heard_again(links, own_host, hosted_run, monkeypatch):
     monkeypatch.setattr("elasticjob_operator.stores.c10d.SILENCE_S", 1.0)
     monkeypatch.setattr("elasticjob_operator.stores.c10d.REQUEST_TIMEOUT_S", 1.0)
-    followed = Followed(links, own_host, new_run(own_host))
+    followed = Followed(links, own_host, hosted_run(own_host))
     await followed.until(lambda view: view.reachable)
     own_host.freeze()
     await followed.until(lambda view: not view.reachable)
@@ -179,18 +158,20 @@ async def test_a_frozen_host_is_found_out_and_heard_again(links, own_host, new_r
     await followed.until(lambda view: view.reachable)
 
 
-async def test_a_host_that_does_not_know_the_operator_says_so(links, host, new_run):
-    followed = Followed(links, host, new_run(host), token="another-token-altogether")
+async def test_a_host_that_does_not_know_the_operator_says_so(links, shared_host, hosted_run):
+    followed = Followed(
+        links, shared_host, hosted_run(shared_host), token="another-token-altogether"
+    )
     await followed.link.first_contact(LIMIT_S)
     assert "refuses (401): the header Authorization" in followed.view.problem
     assert "another-token" not in repr(followed.link._where) + followed.view.problem
 
 
-async def test_more_are_asked_to_leave_than_fit_into_one_request(links, host, new_run):
-    followed = Followed(links, host, new_run(host))
+async def test_more_are_asked_to_leave_than_fit_into_one_request(links, shared_host, hosted_run):
+    followed = Followed(links, shared_host, hosted_run(shared_host))
     await followed.until(lambda view: view.reachable)
     await followed.link.drain([f"uid-{index}" for index in range(250)], "scaled in")
     await followed.until(lambda view: len(view.drains) == 250)
     keys = followed.link._mirror.keys
-    there = host.listing(keys)["documents"]
+    there = shared_host.listing(keys)["documents"]
     assert len([key for key in there if key.startswith(keys.drain_prefix)]) == 250

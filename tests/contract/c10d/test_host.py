@@ -5,36 +5,21 @@ import json
 import subprocess
 
 import pytest
-from c10d_host import LIMIT_S, Feed, Host, HostedRuns, run_path
-from rounds import Run, enter, told, until
+from c10d_host import LIMIT_S, Feed, Host, run_path
+from rounds import enter, told, until
 
 from rdzv_client import wire
 
 SETTINGS = wire.Settings(1, 2, 4, 2)
 
 
-@pytest.fixture(scope="module")
-def shared_host(tmp_path_factory):
-    host = Host(tmp_path_factory.mktemp("host")).start()
-    yield host
-    host.kill()
-
-
 @pytest.fixture
-def own_host(tmp_path):
-    """One to be mistreated."""
-    host = Host(tmp_path).start()
-    yield host
-    host.kill()
-
-
-@pytest.fixture
-def new_run():
+def new_run(hosted_run):
     """Begin a run on a host, and read its feed."""
     with contextlib.ExitStack() as stack:
 
         def begin(host):
-            run = Run(HostedRuns(host), stack)
+            run = hosted_run(host)
             feed = stack.enter_context(contextlib.closing(Feed(host, run.keys)))
             return run, feed
 
