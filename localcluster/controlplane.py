@@ -242,6 +242,7 @@ def running(
     *,
     controllers: bool = False,
     scheduling: bool = False,
+    service_network: str = "10.0.0.0/24",
     features: Sequence[str] = (),
     server_flags: Sequence[str] = (),
 ) -> Iterator[ControlPlane]:
@@ -256,13 +257,14 @@ def running(
         controllers: run the controllers too, for garbage collection and namespaces that end; pods
             then need a service account, as on a whole cluster.
         scheduling: run the scheduler, too, for nodes that somebody writes down and no kubelet runs.
+        service_network: the addresses of services; nothing leads there.
         features: gates that are opened in the API server and the scheduler.
         server_flags: further ones of the API server.
 
     Raises:
         LocalClusterError: a binary cannot be built, or they do not become ready.
     """
-    plane = ControlPlane("test", folder, LOOPBACK, "10.0.0.0/24", free_ports())
+    plane = ControlPlane("test", folder, LOOPBACK, service_network, free_ports())
     wanted = {"kube-controller-manager": controllers, "kube-scheduler": scheduling}
     programs = binaries.ensure(
         ["etcd", "kube-apiserver", *(name for name in wanted if wanted[name])]

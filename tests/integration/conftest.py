@@ -22,6 +22,7 @@ from localcluster import controlplane
 from rdzv_client.etcdv3 import Client
 
 ROOT = Path(__file__).parents[2]
+IPV6 = "2001:db8::/112"
 
 
 # --- servers -----------------------------------------------------------------------------------
@@ -29,8 +30,10 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def plane(tmp_path_factory):
+    """A plane whose services have addresses of both families."""
     folder = tmp_path_factory.mktemp("plane")
-    flags = audit.flags(folder)
+    both = f"--service-cluster-ip-range=10.0.0.0/24,{IPV6}"
+    flags = [*audit.flags(folder), both]
     with controlplane.running(folder / "plane", controllers=True, server_flags=flags) as plane:
         serve_jobs(plane)
         yield plane
@@ -38,10 +41,13 @@ def plane(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def scheduling_plane(tmp_path_factory):
-    """A plane with a real scheduler and gang scheduling, for nodes that nothing runs on."""
-    folder, features = tmp_path_factory.mktemp("scheduling"), ["GenericWorkload"]
+    """A plane with a real scheduler and gang scheduling, for nodes that nothing runs on.
+
+    Its services have IPv6 addresses alone.
+    """
+    folder, features = tmp_path_factory.mktemp("scheduling") / "plane", ["GenericWorkload"]
     with controlplane.running(
-        folder / "plane", controllers=True, scheduling=True, features=features
+        folder, controllers=True, scheduling=True, service_network=IPV6, features=features
     ) as plane:
         serve_jobs(plane)
         yield plane

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 import aiohttp
 import builders
+import ipv6
 import pytest
 from etcd_server import Etcd, free_ports, program
 from job_secrets import HOST, NOW, OURS, access, files
@@ -100,6 +101,22 @@ async def test_a_store_that_is_not_the_jobs_is_not_spoken_to(session, store):
         await ask(session, store, access(OURS.operator(OTHER_UID, NOW)))
     with pytest.raises(StoreError, match=r"[Hh]ostname mismatch"):
         await ask(session, store, access(OURS.operator(UID, NOW), host="other-rdzv.ml.svc"))
+
+
+@ipv6.needed
+async def test_at_an_ipv6_address_it_is_known_by_the_same_name(session, tmp_path):
+    own = files(tmp_path / "own", OURS.store(UID, NOW, (HOST, *credentials.LOOPBACK)))
+    given = flags(own, credentials.client_flags())
+    etcd = Etcd(tmp_path, flags=given, tls=own, host=f"[{ipv6.HERE}]", listens="0.0.0.0").start()
+    try:
+        assert (await ask(session, etcd, access(OURS.operator(UID, NOW)))).kvs == ()
+        with pytest.raises(StoreError, match=r"[Hh]ostname mismatch"):
+            await ask(session, etcd, access(OURS.operator(UID, NOW), host="other-rdzv.ml.svc"))
+        shown = files(tmp_path / "worker", OURS.worker(UID, NOW))
+        with etcdv3.Client([etcd.url], tls=shown) as client:
+            assert client.get("key") is None
+    finally:
+        etcd.kill()
 
 
 def test_a_worker_is_let_in_with_its_own(store, tmp_path):
