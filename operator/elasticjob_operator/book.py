@@ -10,10 +10,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import zip_longest
+from typing import Final
 
 from elasticjob_operator import api, endings
 from elasticjob_operator.observed import Observed
 from elasticjob_operator.pod_facts import WorkerPod
+
+UNTOLD: Final = 100
+"""More attempts of one index than can be made before the status tells of the first."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,14 @@ class Ended:
 def pod_name(job: str, index: int, attempt: int) -> str:
     """Return the name of a worker's pod."""
     return f"{job}-{index}-{attempt}"
+
+
+def is_possible(book: api.Attempts, pod: WorkerPod) -> bool:
+    """Whether an operator can have made this pod: attempts are given out one after the other.
+
+    Whoever may create pods can make one that says otherwise, and the book has a line for each.
+    """
+    return pod.attempt < next_attempt(book, pod.index) + UNTOLD
 
 
 def missing(job: api.ElasticJob, pods: Iterable[WorkerPod]) -> list[str]:

@@ -32,12 +32,6 @@ Body = Mapping[str, Any]
 
 Wanted = dict[str, Any]
 
-WORKERS: Wanted = {
-    labels.JOB: kopf.PRESENT,
-    labels.ROLE: labels.WORKER,
-    labels.INDEX: kopf.PRESENT,
-    labels.ATTEMPT: kopf.PRESENT,
-}
 STORES: Wanted = {labels.JOB: kopf.PRESENT, labels.ROLE: labels.STORE}
 JOBS = (api.GROUP, api.VERSION, api.PLURAL)
 
@@ -148,7 +142,7 @@ def _session(found: kopf.ConnectionInfo, watches: Watches) -> kopf.AiohttpSessio
 
 def _register_indices(registry: kopf.OperatorRegistry) -> None:
     kopf.index(*JOBS, when=is_ours, registry=registry)(jobs)
-    kopf.index("pods", labels=WORKERS, registry=registry)(workers)
+    kopf.index("pods", when=is_worker, registry=registry)(workers)
     kopf.index("pods", labels=STORES, registry=registry)(store_pods)
 
 
@@ -163,6 +157,11 @@ def jobs(body: kopf.Body, **_: Any) -> dict[Any, Any]:
     # Managed fields may be larger than all the rest.
     metadata = {k: v for k, v in body["metadata"].items() if k != "managedFields"}
     return {_key(body): {**kept, "metadata": metadata}}
+
+
+def is_worker(body: kopf.Body, **_: Any) -> bool:
+    """Whether the pod looks like a worker of one of the jobs."""
+    return pod_facts.is_worker(body)
 
 
 def workers(body: kopf.Body, **_: Any) -> dict[Any, WorkerPod]:
@@ -201,7 +200,7 @@ def _register_events(registry: kopf.OperatorRegistry, queue: WorkQueue, stores: 
     def job_changed(body: kopf.Body, **_: Any) -> None:
         queue.add(_key(body))
 
-    @kopf.on.event("pods", labels=WORKERS, registry=registry)
+    @kopf.on.event("pods", when=is_worker, registry=registry)
     async def worker_changed(event: kopf.RawEvent, body: kopf.Body, **_: Any) -> None:
         pod = pod_facts.worker_pod(body)
         queue.add(_job_of(body))

@@ -5,12 +5,13 @@ Reading is done once, here; everything that decides works on these records.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from elasticjob_operator import labels, pod_status
+from elasticjob_operator import api, labels, pod_status
 from elasticjob_operator.pod_status import Trouble
 from elasticjob_operator.timestamps import EPOCH, instant
 
@@ -18,6 +19,8 @@ OF_THE_START = frozenset(
     {"PodScheduled", "PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready"}
 )
 """Conditions that every pod has, and that say nothing of its end."""
+
+_NUMBER = re.compile("[0-9]{1,9}")
 
 CANNOT_START = frozenset({"StartError", "ContainerCannotRun"})
 """The words for a container whose command could not even be started."""
@@ -147,6 +150,15 @@ class WorkerPod:
     @property
     def ended_at(self) -> datetime:
         return self.training.finished_at or self.created_at
+
+
+def is_worker(body: Mapping[str, Any]) -> bool:
+    """Whether the pod has the labels of a worker; anybody can give a pod labels."""
+    tags = body["metadata"].get("labels") or {}
+    if tags.get(labels.ROLE) != labels.WORKER or labels.JOB not in tags:
+        return False
+    index, attempt = (_NUMBER.fullmatch(tags.get(n, "")) for n in (labels.INDEX, labels.ATTEMPT))
+    return bool(index and attempt and int(index[0]) < api.MAX_REPLICAS)
 
 
 def worker_pod(body: Mapping[str, Any]) -> WorkerPod:

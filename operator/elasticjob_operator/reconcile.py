@@ -157,6 +157,7 @@ class Reconciler:
             # Nobody else writes the status, and the watch may be behind.
             job = job.model_copy(update={"status": memory.status})
         pods = [pod for pod in self._sight.workers(key) if pod.job_uid == memory.uid]
+        pods = [pod for pod in pods if book.is_possible(job.status.attempts, pod)]
         pods = await self._with_unseen(job, pods, memory)
         stores = [pod for pod in self._sight.store(key) if pod.job_uid == memory.uid]
         link = self._stores.link(memory.uid)
@@ -250,7 +251,8 @@ class Reconciler:
         pods = [*pods, *(pod for pod, _ in memory.fresh.values())]
         for name in book.missing(job, pods):
             body = await self._cluster.get("v1", "Pod", job.metadata.namespace, name)
-            if body and pod_status.owner_uid(body["metadata"]) == memory.uid:
+            ours = body and pod_status.owner_uid(body["metadata"]) == memory.uid
+            if body and ours and pod_facts.is_worker(body):
                 pods.append(pod_facts.worker_pod(body))
         return pods
 

@@ -73,6 +73,30 @@ def exit_codes(**on):
             ),
         ),
         (
+            {"template": template(CONTAINER, terminationGracePeriodSeconds="30")},
+            'spec.template.spec.terminationGracePeriodSeconds: Invalid value: "string": ',
+        ),
+        (
+            {"template": template(CONTAINER, terminationGracePeriodSeconds=-1)},
+            "spec.template.spec.terminationGracePeriodSeconds: Invalid value: -1",
+        ),
+        (
+            {"template": template({**CONTAINER, "env": {"A": "b"}})},
+            'unknown field "spec.template.spec.containers[0].env.A"',
+        ),
+        (
+            {"template": template({**CONTAINER, "env": [{"value": "b"}]})},
+            "spec.template.spec.containers[0].env[0].name: Required value",
+        ),
+        (
+            {"template": template(CONTAINER, tolerations=["gpu"])},
+            "spec.template.spec.tolerations[0]: Invalid value: ",
+        ),
+        (
+            {"template": template(CONTAINER, volumes={"name": "data"})},
+            'unknown field "spec.template.spec.volumes.name"',
+        ),
+        (
             {"rendezvous": {"etcd": {"secretRef": {"name": "etcd"}}}},
             (
                 "spec.rendezvous.etcd: Invalid value: secretRef is for endpoints: for the job's own"
@@ -239,6 +263,14 @@ def test_the_template_is_kept_whole(kubectl):
     spec = template({**CONTAINER, "resources": {"limits": {"nvidia.com/gpu": 8}}}, hostIPC=True)
     kubectl.create(manifest(template=spec))
     assert kubectl.get("elasticjob", "digits")["spec"]["template"] == spec
+
+
+def test_what_the_template_leaves_empty_is_left_out(kubectl):
+    """As YAML has it that was made from other YAML."""
+    nothing = {"env": None, "volumeMounts": None}
+    empty = {"initContainers": None, "terminationGracePeriodSeconds": None, "volumes": None}
+    kubectl.create(manifest(template=template({**CONTAINER, **nothing}, **empty)))
+    assert kubectl.get("ej", "digits")["spec"]["template"] == template(CONTAINER)
 
 
 def test_scaling_beyond_the_bounds_is_refused(kubectl):

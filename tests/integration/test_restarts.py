@@ -88,3 +88,32 @@ def test_it_says_in_one_line_why_it_cannot_start(environment, status, words):
     assert done.returncode == status
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+FORGED = [("x", "0"), ("", ""), ("999999999", "0"), ("9" * 63, "0"), ("0", "999999999")]
+
+
+def test_pods_that_only_look_like_workers_hold_up_nothing_and_are_left_alone(
+    operator, job, kubectl
+):
+    digits = job().start()
+    operator.kill()
+    real = kubectl.get("pod", "digits-0-0")["metadata"]
+    for number, (index, attempt) in enumerate(FORGED):
+        labels = {**real["labels"], "rdzv.dev/index": index, "rdzv.dev/attempt": attempt}
+        owners = real["ownerReferences"]
+        kubectl.create(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": f"f{number}", "labels": labels, "ownerReferences": owners},
+                "spec": {"containers": [{"name": "trainer", "image": "trainer:1"}]},
+            }
+        )
+    operator.start()
+    kubectl("scale", "ej/digits", "--replicas=3")
+    ours = ["digits-0-0", "digits-1-0", "digits-2-0"]
+    digits.until_pods(*ours, *(f"f{number}" for number in range(len(FORGED))))
+    digits.until(lambda: digits.status["attempts"]["created"] == [1, 1, 1], "three in the book")
+    assert digits.status["restarts"]["infrastructure"] == 0
+    assert "Traceback" not in operator.log

@@ -1,8 +1,9 @@
 """Reading pods: what the operator keeps of them, and on whose account they ended."""
 
+import builders
 import pytest
 
-from elasticjob_operator import endings, pod_facts, pod_status, store_facts
+from elasticjob_operator import api, book, endings, pod_facts, pod_status, store_facts
 
 
 def body(status=None, *, deleting=False, labels=None, spec=None):
@@ -38,6 +39,39 @@ def ending(status, **more):
 def test_index_attempt_and_owner_are_read():
     pod = pod_facts.worker_pod(body())
     assert (pod.index, pod.attempt, pod.job_uid) == (1, 2, "job")
+
+
+@pytest.mark.parametrize(
+    ("labels", "is_one"),
+    [
+        ({}, True),
+        ({"rdzv.dev/index": "9998", "rdzv.dev/attempt": "999999999"}, True),
+        ({"rdzv.dev/role": "store"}, False),
+        ({"rdzv.dev/index": "9999"}, False),
+        ({"rdzv.dev/index": "x"}, False),
+        ({"rdzv.dev/index": ""}, False),
+        ({"rdzv.dev/index": "\N{SUPERSCRIPT TWO}"}, False),
+        ({"rdzv.dev/attempt": "1" * 63}, False),
+    ],
+    ids=str,
+)
+def test_a_worker_is_known_by_its_labels(labels, is_one):
+    own = {"rdzv.dev/job": "digits", "rdzv.dev/role": "worker"}
+    assert pod_facts.is_worker(body(labels={**own, **labels})) == is_one
+
+
+def test_a_pod_without_labels_is_no_worker():
+    assert not pod_facts.is_worker({"metadata": {"name": "p"}})
+
+
+@pytest.mark.parametrize(
+    ("index", "attempt", "possible"),
+    [(0, 0, True), (0, 2, True), (0, 101, True), (0, 102, False), (7, 99, True), (7, 100, False)],
+)
+def test_attempts_are_given_out_one_after_the_other(index, attempt, possible):
+    """What says otherwise is no pod of an operator's, and would fill the book."""
+    attempts = api.Attempts(created=(2,), ended=(1,))
+    assert book.is_possible(attempts, builders.a_pod(index, attempt)) == possible
 
 
 def test_the_training_containers_exit_decides_and_not_the_pods_phase():

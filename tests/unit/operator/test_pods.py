@@ -3,7 +3,7 @@
 import builders
 import pytest
 
-from elasticjob_operator import api, pods
+from elasticjob_operator import api, pods, provisioning
 from elasticjob_operator.settings import Settings
 
 SETTINGS = Settings(client_image="client:1", etcd_image="etcd:1")
@@ -163,3 +163,42 @@ def test_making_a_pod_does_not_change_the_job():
     before = job.model_dump()
     worker(job)
     assert job.model_dump() == before
+
+
+# --- what users may write --------------------------------------------------------------------
+
+HOSTILE = "$(reboot); `reboot` && reboot"
+
+
+@pytest.mark.parametrize("rendezvous", [{}, {"backend": "c10d"}, {"etcd": {"members": 3}}], ids=str)
+def test_all_that_is_made_stays_in_the_jobs_namespace_and_nothing_of_the_users_is_run(rendezvous):
+    """But for the training container, which runs what the user says."""
+    trainer = {"name": "trainer", "image": HOSTILE, "env": [{"name": "A", "value": HOSTILE}]}
+    elsewhere = {
+        "namespace": "kube-system",
+        "name": HOSTILE,
+        "ownerReferences": [{"uid": HOSTILE}],
+        "labels": {"rdzv.dev/job": HOSTILE, "rdzv.dev/role": "store", "own": HOSTILE},
+        "annotations": {"own": HOSTILE, "rdzv.dev/blueprint": HOSTILE},
+    }
+    template = {"metadata": elsewhere, "spec": {"containers": [trainer]}}
+    job = builders.a_job(template=template, rendezvous=rendezvous, topology_key="own/key")
+    worker = pods.worker(job, 0, 0, Settings())
+    made = [worker, *provisioning.manifests(job, Settings(operator_namespace="system"))]
+    assert {one["metadata"]["namespace"] for one in made} == {"ml"}
+    assert {one["metadata"]["ownerReferences"][0]["uid"] for one in made} == {builders.JOB_UID}
+    assert worker["metadata"]["labels"]["rdzv.dev/job"] == "digits"
+    assert worker["metadata"]["labels"]["rdzv.dev/role"] == "worker"
+    assert worker["metadata"]["annotations"]["rdzv.dev/blueprint"] != HOSTILE
+    stores = [one["spec"]["template"]["spec"] for one in made if one["kind"] == "StatefulSet"]
+    run = [c for spec in (worker["spec"], *stores) for c in _containers(spec)]
+    ours = [container for container in run if container["name"] != "trainer"]
+    assert len(ours) >= 2
+    for one in ours:
+        words = [*one.get("command", ()), *one.get("args", ())]
+        assert not {"sh", "bash", "-c"} & {word.rsplit("/", 1)[-1] for word in words}
+        assert "reboot" not in " ".join(words)
+
+
+def _containers(spec):
+    return [*spec.get("initContainers", ()), *spec["containers"]]
