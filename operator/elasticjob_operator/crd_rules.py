@@ -49,6 +49,10 @@ def _same_option(field: str) -> str:
     return f"{both} && (!has(self.{field}) || self.{field} == oldSelf.{field})"
 
 
+_TRAINING = (
+    "has(self.trainingContainer) ? self.trainingContainer : self.template.spec.containers[0].name"
+)
+
 SPEC: list[Rule] = [
     _rule(
         "self.minReplicas <= self.maxReplicas",
@@ -69,6 +73,13 @@ SPEC: list[Rule] = [
         " self.template.spec.containers.exists(c, c.name == self.trainingContainer)",
         "trainingContainer must name one of template.spec.containers",
         ".trainingContainer",
+    ),
+    _rule(
+        f"self.template.spec.containers.all(c, c.name != ({_TRAINING}) ||"
+        " ((!has(c.restartPolicy) || c.restartPolicy == 'Never') && !has(c.restartPolicyRules)))",
+        "the training container's restartPolicy must be Never or left out, and restartPolicyRules"
+        " too: the operator replaces its pod, and counts",
+        ".template",
     ),
     _rule(
         "!has(self.failurePolicy.rules) || self.failurePolicy.rules.all(r,"

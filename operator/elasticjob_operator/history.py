@@ -50,17 +50,31 @@ def record(observed: Observed) -> api.RendezvousStatus:
     )
     if news:
         told = told.model_copy(update=_standing(news[-1], observed.spec))
-    listed = {member.pod for member in told.members}
+    return told.model_copy(update={"waiting": _waiting(store, told)})
+
+
+def _waiting(store: StoreView, told: api.RendezvousStatus) -> int:
+    """Return how many are there and not in the last round."""
+    if not store.reachable:
+        return 0
     here = {member.name for member in store.members}
-    return told.model_copy(update={"waiting": len(here - listed) if store.reachable else 0})
+    inside = last_members(store, told)
+    if len(inside) < told.workers:  # it is not known of all who is
+        return max(0, len(here) - told.workers)
+    return len(here - inside)
 
 
-def last_members(store: StoreView, told: api.RendezvousStatus) -> set[str]:
+def last_ranks(store: StoreView, told: api.RendezvousStatus) -> dict[str, int]:
     """Return the pods of the last round: all where it was seen formed, else those listed."""
     for formed in reversed(store.formed):
         if formed.record.number == told.round:
-            return {rank.name for rank in formed.ranks}
-    return {member.pod for member in told.members}
+            return {rank.name: rank.rank for rank in formed.ranks}
+    return {member.pod: member.rank for member in told.members}
+
+
+def last_members(store: StoreView, told: api.RendezvousStatus) -> set[str]:
+    """Return the same without their ranks."""
+    return set(last_ranks(store, told))
 
 
 def failed_rounds(observed: Observed) -> list[FormedRound]:
@@ -69,7 +83,7 @@ def failed_rounds(observed: Observed) -> list[FormedRound]:
     When a member of the round before is missing, its loss is taken for the cause: peers of a lost
     worker fail within a second, and may be heard first.
     """
-    before = {member.pod for member in observed.status.rendezvous.members}
+    before = last_members(observed.store, observed.status.rendezvous)
     failed = []
     for formed in unrecorded(observed):
         now = {rank.name for rank in formed.ranks}

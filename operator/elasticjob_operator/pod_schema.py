@@ -88,6 +88,8 @@ def _container() -> Schema:
             "image": {"type": "string", "minLength": 1, "description": "The image to run."},
             "env": _things("Variables; those that the operator sets outweigh them."),
             "volumeMounts": _things("Where the container finds the pod's volumes."),
+            "restartPolicy": _word("Never, or left out, for the training container."),
+            "restartPolicyRules": _objects("None for the training container."),
             "terminationMessagePath": _word("Where the container leaves its last words."),
         },
         **_PRESERVE,

@@ -131,5 +131,4 @@ def _worker_failure(observed: Observed, failed: _Failed, at: str) -> api.Failure
 
 
 def _rank(observed: Observed, pod: str) -> int | None:
-    members = observed.status.rendezvous.members
-    return next((member.rank for member in members if member.pod == pod), None)
+    return history.last_ranks(observed.store, observed.status.rendezvous).get(pod)

@@ -8,6 +8,8 @@ from builders import manifest
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 CONTAINER = {"name": "trainer", "image": "trainer:1"}
+SIDECAR = {"name": "sidecar", "image": "sidecar:1"}
+RESTART = {"action": "Restart", "exitCodes": {"operator": "In", "values": [1]}}
 
 
 def template(*containers, **spec):
@@ -87,6 +89,17 @@ def exit_codes(**on):
         (
             {"template": template({**CONTAINER, "env": [{"value": "b"}]})},
             "spec.template.spec.containers[0].env[0].name: Required value",
+        ),
+        (
+            {"template": template({**CONTAINER, "restartPolicy": "Always"})},
+            "the training container's restartPolicy must be Never or left out",
+        ),
+        (
+            {
+                "template": template(SIDECAR, {**CONTAINER, "restartPolicyRules": [RESTART]}),
+                "trainingContainer": "trainer",
+            },
+            "the training container's restartPolicy must be Never or left out",
         ),
         (
             {"template": template(CONTAINER, tolerations=["gpu"])},
@@ -263,6 +276,11 @@ def test_the_template_is_kept_whole(kubectl):
     spec = template({**CONTAINER, "resources": {"limits": {"nvidia.com/gpu": 8}}}, hostIPC=True)
     kubectl.create(manifest(template=spec))
     assert kubectl.get("elasticjob", "digits")["spec"]["template"] == spec
+
+
+def test_what_runs_beside_the_training_may_be_restarted_in_place(kubectl):
+    beside = {**SIDECAR, "restartPolicy": "Always", "restartPolicyRules": [RESTART]}
+    kubectl.create(manifest(template=template(CONTAINER, beside)))
 
 
 def test_what_the_template_leaves_empty_is_left_out(kubectl):

@@ -35,9 +35,10 @@ def round_succeeded(facts: Facts) -> Over | None:
     """All workers of the last round ended with success; late pods do not matter."""
     told = facts.rendezvous
     members = history.last_members(facts.observed.store, facts.rendezvous)
-    if not members or len(members) < told.workers:
-        return None
     observed = facts.observed
+    unlisted = told.workers - len(members)
+    if unlisted > 0 and not _all_succeeded(observed, told.workers):
+        return None
     # What is told to stop may well end with success before its work is done.
     told_to_stop = suspension.is_wanted(observed)
     done = {p.name for p in observed.pods if p.succeeded and not (told_to_stop and p.deleting)}
@@ -46,8 +47,19 @@ def round_succeeded(facts: Facts) -> Over | None:
     done |= {left.name for left in observed.store.left if left.cause == "finished"}
     if not members or not members <= done:
         return None
-    workers = f"all {len(members)} workers" if len(members) > 1 else "the only worker"
+    count = len(members) + max(0, unlisted)
+    workers = f"all {count} workers" if count > 1 else "the only worker"
     return Over("Complete", "RoundSucceeded", f"{workers} of round {told.round} ended with success")
+
+
+def _all_succeeded(observed: Observed, workers: int) -> bool:
+    """Whether nobody works any more, and so many have ended well.
+
+    The status lists but the first of a large round's members, and the store may have forgotten it.
+    """
+    if any(pod.alive for pod in observed.pods):
+        return False
+    return sum(pod.succeeded for pod in observed.pods) >= workers
 
 
 def never_started(facts: Facts) -> Over | None:

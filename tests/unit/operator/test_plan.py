@@ -228,6 +228,26 @@ def test_the_status_is_enough_to_know_the_end():
     assert planned(after).over.condition == "Complete"
 
 
+def a_large_job_without_its_store(*, pods_now):
+    there = [a_pod(index) for index in range(300)]
+    job = builders.a_job(replicas=300, at_least=1, at_most=300)
+    running = seen(job).pods(*there).rounds(a_round(3, *there))
+    return told(running).silent_store().pods(*map(pods_now, there))
+
+
+def test_the_status_is_enough_to_know_the_end_of_a_job_whose_members_it_cannot_all_list():
+    over = planned(a_large_job_without_its_store(pods_now=lambda pod: ended(pod, 0))).over
+    assert over.message == "all 300 workers of round 3 ended with success"
+    one_trains = a_large_job_without_its_store(
+        pods_now=lambda pod: pod if pod.index == 299 else ended(pod, 0)
+    )
+    assert planned(one_trains).over is None
+    one_failed = a_large_job_without_its_store(
+        pods_now=lambda pod: ended(pod, 1 if pod.index == 299 else 0)
+    )
+    assert planned(one_failed).over is None
+
+
 def test_late_pods_are_told_that_the_run_is_closed_and_get_a_moment_to_end():
     now = finished(late=[a_pod(2)])
     assert kinds(now) == ["FollowStore", "WriteSettings"]
@@ -318,6 +338,22 @@ def test_a_round_that_restarted_because_a_peer_was_lost_does_not_count():
     after = a_round(2, a_pod(0), a_pod(1), cause="restart")
     now = told(seen().pods(a_pod(0), a_pod(1)).rounds(before)).rounds(before, after)
     assert planned(now).facts.restarts.worker == 0
+
+
+def test_a_peer_that_was_lost_is_known_in_a_round_too_large_to_be_listed():
+    there = [a_pod(index) for index in range(300)]
+    job = builders.a_job(replicas=300, at_least=1, at_most=300)
+    before, after = a_round(1, *there), a_round(2, *there[:-1], cause="restart")
+    now = told(seen(job).pods(*there).rounds(before)).rounds(before, after)
+    assert planned(now).facts.restarts.worker == 0
+
+
+def test_the_rank_of_a_failure_is_known_in_a_round_too_large_to_be_listed():
+    there = [a_pod(index) for index in range(300)]
+    job = builders.a_job(replicas=300, at_least=1, at_most=300)
+    running = told(seen(job).pods(*there).rounds(a_round(1, *there)))
+    failure = planned(running.pods(*there[:-1], ended(there[-1], 3))).facts.last_failure
+    assert (failure.pod, failure.rank) == ("digits-299-0", 299)
 
 
 def test_the_last_failure_is_kept_with_rank_and_exit_code():

@@ -140,6 +140,19 @@ def test_the_round_is_told_with_its_members_by_rank():
     assert record.formed_at == "2026-11-23T12:00:00.000Z"
 
 
+@pytest.mark.parametrize("size", [2, 300])
+@pytest.mark.parametrize("spares", [0, 1])
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_who_waits_is_told_also_beside_a_round_too_large_to_be_listed(size, spares, forgotten):
+    there = [a_pod(index) for index in range(size + spares)]
+    job = a_job(replicas=size + spares, at_least=1, at_most=400)
+    snapshot = seen(job).pods(*there).members(*there).rounds(a_round(1, *there[:size]))
+    snapshot = snapshot.told(told(snapshot))
+    if forgotten:  # by an operator that was restarted, and a store that was emptied
+        snapshot = snapshot.store(formed=())
+    assert told(snapshot).rendezvous.waiting == spares
+
+
 @pytest.mark.parametrize(
     ("nproc", "limits", "world_size"),
     [
