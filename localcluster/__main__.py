@@ -1,12 +1,14 @@
 """The command line: `python -m localcluster --help`."""
 
 import argparse
+import contextlib
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 
-from localcluster import binaries, cluster, health, machine
+from localcluster import binaries, cluster, health, machine, policies
 from localcluster.errors import LocalClusterError
 
 _DESCRIPTION = """\
@@ -70,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     start = add("start-node", _start_node, "start a stopped node and wait until it is ready")
     for command in (stop, start):
         command.add_argument("node", help="its name, such as demo-1")
+    add("enforce", _enforce, "enforce network policies on all nodes until interrupted")
     enter = add("enter", _enter, "run a command inside a node or the control plane")
     enter.add_argument("machine", help="demo-1, demo-2, ... or control-plane")
     enter.add_argument("command", nargs=argparse.REMAINDER, help="default: a shell")
@@ -117,6 +120,11 @@ def _stop_node(given: Arguments) -> None:
 
 def _start_node(given: Arguments) -> None:
     cluster.start_node(cluster.load(given.name), given.node)
+
+
+def _enforce(given: Arguments) -> None:
+    with policies.enforced(cluster.load(given.name)), contextlib.suppress(KeyboardInterrupt):
+        signal.pause()
 
 
 def _enter(given: Arguments) -> None:

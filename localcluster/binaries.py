@@ -36,7 +36,10 @@ PACKAGES = {
 }
 
 # What a cluster does not need; each has a Go module of its own, in a folder of its name.
-APART = {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}
+APART = {
+    "kwok": "sigs.k8s.io/kwok/cmd/kwok",
+    "kube-router": "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",
+}
 
 _SOURCES = ("go.mod", "go.sum", "coredns/main.go", "pause/main.go")
 

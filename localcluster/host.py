@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from localcluster import paths
@@ -43,17 +44,31 @@ def check() -> None:
 
 
 def provide() -> None:
-    """Install the Debian packages that are missing, and only those.
+    """Install the Debian packages that a cluster needs and that are missing, and only those.
 
     Raises:
         LocalClusterError: they cannot be installed here; with what is missing.
     """
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"  # not every root has these in PATH
-    missing = [each for program, each in _PACKAGES.items() if not shutil.which(program, path=path)]
+    missing = _missing(_PACKAGES)
     if network_plugins() is None:
         missing.append(_NETWORK_PLUGINS_PACKAGE)
     if missing:
         _install(missing)
+
+
+def provide_programs(packages: Mapping[str, str]) -> None:
+    """Install the Debian packages of these programs, by program, where they are missing.
+
+    Raises:
+        LocalClusterError: they cannot be installed here; with what is missing.
+    """
+    if missing := _missing(packages):
+        _install(missing)
+
+
+def _missing(packages: Mapping[str, str]) -> list[str]:
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"  # not every root has these in PATH
+    return [each for program, each in packages.items() if not shutil.which(program, path=path)]
 
 
 def network_plugins() -> Path | None:

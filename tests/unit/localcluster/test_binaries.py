@@ -10,6 +10,8 @@ import pytest
 from localcluster import binaries, paths
 from localcluster.errors import LocalClusterError
 
+REAL = paths.HERE
+
 
 @pytest.fixture
 def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -46,16 +48,19 @@ def test_programs_that_know_their_version_are_told_it() -> None:
     assert f"k8s.io/component-base/version.gitVersion={kubernetes}" in told
 
 
+@pytest.mark.parametrize(("name", "package"), binaries.APART.items())
 def test_what_a_cluster_does_not_need_is_built_from_a_module_of_its_own(
-    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, package: str
 ) -> None:
-    for name in ("kwok/go.mod", "kwok/go.sum"):
-        (sources / name).parent.mkdir(exist_ok=True)
-        (sources / name).write_text("")
+    module = sources / name
+    module.mkdir()
+    for file in ("go.mod", "go.sum"):
+        shutil.copy(REAL / name / file, module / file)
+    assert f"tool {package}\n" in (module / "go.mod").read_text()
     script = 'while [ "$1" != -o ]; do shift; done; pwd > "$2"; echo "$3" >> "$2"'
     pretend_go(tmp_path, script, monkeypatch)
-    built = binaries.ensure(["kwok"])["kwok"]
-    assert built.read_text().split() == [str(sources / "kwok"), "sigs.k8s.io/kwok/cmd/kwok"]
+    built = binaries.ensure([name])[name]
+    assert built.read_text().split() == [str(module), package]
     assert built.parent != binaries.folder()
 
 
