@@ -13,17 +13,20 @@ import yaml
 from examples.demo import story
 from examples.demo.commands import CommandError
 
-SLOT, NODE = "example.com/slot", "kubernetes.io/hostname"
+SLOT, RACK = "example.com/slot", "example.com/rack"
 JOIN_TIMEOUT_S = 20
 
 
 @pytest.fixture
 def nodes(tools):
-    """The names of two nodes."""
+    """The names of two nodes, each in a rack of its own."""
     names = tools.ask("kubectl", "get", "nodes", "--output=name").split()[:2]
+    for name in names:
+        tools.ask("kubectl", "label", name, f"{RACK}={name.removeprefix('node/')}-rack")
     yield names
     for name in names:
         offer(tools, name, None)
+        tools.ask("kubectl", "label", name, f"{RACK}-")
 
 
 def offer(tools, node, slots):
@@ -78,7 +81,7 @@ def test_a_job_waits_for_room_runs_with_what_it_has_and_gives_way(
     wanted = manifest(
         ticking=True,
         replicas=4,
-        topologyKey=NODE,
+        topologyKey=RACK,  # which no pod sees: the workers are told before their first round
         rendezvous={"joinTimeoutSeconds": JOIN_TIMEOUT_S},
     )
     job = run(taking_slots(wanted))
@@ -98,7 +101,8 @@ def test_a_job_waits_for_room_runs_with_what_it_has_and_gives_way(
     assert [len(one.members) for one in known.rounds] == [4], "all came in one round"
     members = known.job["status"]["rendezvous"]["members"]
     by_rank = [member["node"] for member in sorted(members, key=lambda member: member["rank"])]
-    assert [len(list(same)) for _, same in itertools.groupby(by_rank)] == [2, 2], "node by node"
+    assert [len(list(same)) for _, same in itertools.groupby(by_rank)] == [2, 2], "rack by rack"
+    assert "are not grouped" not in known.condition("Progressing")["message"]
 
     tools.show("kubectl", "create", "--filename=-", stdin=urgent)
     known = job.wait("a round of three", lambda known: story.is_round_of(known, 3))
