@@ -109,27 +109,29 @@ class Job:
 
     def join(self, *pods):
         for pod in pods:
-            self.put_member(builders.a_member(self._as_seen(pod)))
+            self.put_member(builders.a_member(self.as_seen(pod)))
 
     def put_member(self, member):
         self._client.put(self.keys.member(member.slot, member.id), wire.encode(member))
 
     def leave(self, pod, cause):
         """Have this pod's member leave for good."""
-        member = builders.a_member(self._as_seen(pod))
+        member = builders.a_member(self.as_seen(pod))
         left = wire.Left(member.id, member.uid, member.slot, member.name, cause, f"it {cause}")
         gone = messages.delete(self.keys.member(member.slot, member.id))
         self._client.txn([], [messages.put(self.keys.left(member.id), wire.encode(left)), gone])
 
     def form(self, number, *pods, **words):
         """Have these pods form a round."""
-        formed = builders.a_round(number, *map(self._as_seen, pods), **words)
+        self.put_round(builders.a_round(number, *map(self.as_seen, pods), **words))
+
+    def put_round(self, formed):
         ranks = [messages.put(self.keys.rank(r.id), wire.encode(r)) for r in formed.ranks]
         proposed = replace(formed.record, phase="proposed", store=None)
         self._client.txn([], [*ranks, messages.put(self.keys.round, wire.encode(proposed))])
         self._client.put(self.keys.round, wire.encode(formed.record))
 
-    def _as_seen(self, pod):
+    def as_seen(self, pod):
         found = self.kubectl.get("pod", pod)
         index, attempt = map(int, pod.rsplit("-", 2)[1:])
         return replace(builders.a_pod(index, attempt, job=self.name), uid=found["metadata"]["uid"])

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
-from urllib.parse import quote
 
 import aiohttp
 from kubernetes.aio import client, config
@@ -25,6 +25,7 @@ from elasticjob_operator.provisioning import gang
 Manifest = dict[str, Any]
 
 FIELD_MANAGER: Final = "elasticjob-operator"
+_NAME: Final = re.compile("[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 REQUEST_TIMEOUT_S: Final = 20
 LOG_LINES: Final = 200
 LOG_TIMEOUT_S: Final = 5
@@ -127,8 +128,8 @@ class Cluster:
         timeout_s: float = REQUEST_TIMEOUT_S,
     ) -> Manifest | None:
         """Return the object as it is now, or None."""
-        path = _path(_reference(version, kind, namespace, name))
         try:
+            path = _path(_reference(version, kind, namespace, name))
             return await self._request("GET", path, timeout_s=timeout_s)
         except Refused as error:
             if error.status == 404:
@@ -138,7 +139,7 @@ class Cluster:
     async def node(self, name: str) -> Manifest | None:
         """Return the node as it is now, or None."""
         try:
-            return await self._request("GET", f"{_NODES}/{quote(name)}")
+            return await self._request("GET", f"{_NODES}/{_part(name)}")
         except Refused as error:
             if error.status == 404:
                 return None
@@ -221,7 +222,7 @@ class Cluster:
             Refused: it knows them, and does not let us.
             Unavailable: it does not answer, or not yet.
         """
-        where = f"namespaces/{quote(namespace)}/" if namespace else ""
+        where = f"namespaces/{_part(namespace)}/" if namespace else ""
         path = f"/apis/{api.API_VERSION}/{where}{api.PLURAL}"
         try:
             await self._request("GET", path, query={"limit": "1"})
@@ -310,8 +311,21 @@ def _reference(version: str, kind: str, namespace: str, name: str) -> Manifest:
 def _path(manifest: Manifest, *, named: bool = True) -> str:
     version, kind, metadata = manifest["apiVersion"], manifest["kind"], manifest["metadata"]
     root = f"/apis/{version}" if "/" in version else f"/api/{version}"
-    path = f"{root}/namespaces/{quote(metadata['namespace'])}/{_PLURALS[version, kind]}"
-    return f"{path}/{quote(metadata['name'])}" if named else path
+    path = f"{root}/namespaces/{_part(metadata['namespace'])}/{_PLURALS[version, kind]}"
+    return f"{path}/{_part(metadata['name'])}" if named else path
+
+
+def _part(name: str) -> str:
+    """Return the name as a part of a path, of which it must not lead out.
+
+    Workers say how their pods are called, and may lie.
+
+    Raises:
+        Refused: nothing can have this name.
+    """
+    if not _NAME.fullmatch(name):
+        raise Refused(404, "NotFound", f"nothing can have the name {name[:253]!r}")
+    return name
 
 
 def _document(text: bytes) -> Manifest:

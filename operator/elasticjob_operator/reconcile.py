@@ -219,9 +219,14 @@ class Reconciler:
         return tuple(said.get(pod.name, pod) for pod in seen.pods)
 
     async def _last_words(self, seen: Observed) -> dict[str, last_words.LastWords]:
-        """Ask for the logs of workers that failed in pods that live on: nothing else tells why."""
+        """Ask for the logs of workers that failed in pods that live on: nothing else tells why.
+
+        Which they are say the workers, who might name a pod that is not theirs.
+        """
         failed = history.failed_rounds(seen)[-1:]
-        pods = [pod for formed in failed for pod in history.restarted(formed)][:NAMED_FAILURES]
+        named = [pod for formed in failed for pod in history.restarted(formed)]
+        own = {pod.name for pod in seen.pods}
+        pods = [pod for pod in named if pod in own][:NAMED_FAILURES]
         logs = await asyncio.gather(*(self._log_end(seen.job, pod) for pod in pods))
         return {pod: last_words.read(log) for pod, log in zip(pods, logs, strict=True)}
 

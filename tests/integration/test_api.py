@@ -305,6 +305,8 @@ MADE_FROM = [
     ("nprocPerNode", 2),
     ("clientInjection", "None"),
     ("trainingContainer", "trainer"),
+    ("gangScheduling", {"scheduler": "Volcano"}),
+    ("topologyKey", "example.com/rack"),
 ]
 
 

@@ -1,6 +1,7 @@
 """A job's life, from `kubectl create` to its end, against a real API server and a real etcd."""
 
 import time
+from dataclasses import replace
 
 import builders
 import pytest
@@ -233,3 +234,23 @@ def test_members_of_a_pod_that_nobody_knows_are_taken_out(job):
     stranger = builders.a_member(builders.a_pod(7))
     digits.put_member(stranger)
     digits.until(lambda: stranger.name not in digits.members(), "the stranger to be out")
+
+
+ELSEWHERE = "../../kube-system/pods/victim"
+
+
+def test_what_workers_write_of_themselves_leads_the_operator_nowhere_else(operator, job):
+    """They say how their pods are called, and may lie: no other object is looked at for it."""
+    digits = job().start()
+    stranger = replace(builders.a_member(builders.a_pod(7)), name="../secrets/victim")
+    digits.put_member(stranger)
+    digits.until(lambda: stranger.name not in digits.members(), "the stranger to be out")
+    pods = [digits.as_seen(f"digits-{index}-0") for index in (0, 1)]
+    names = (ELSEWHERE, "another-jobs-pod")
+    liars = [replace(builders.a_pod(2 + n), name=name) for n, name in enumerate(names)]
+    words = f"{ELSEWHERE}, another-jobs-pod restarted: their workers failed"
+    digits.put_round(builders.a_round(2, *pods, *liars, cause="restart", reason=words))
+    digits.until(lambda: digits.status["restarts"]["worker"] == 1, "the failure to be counted")
+    asked = {(call.what, call.name) for call in operator.calls()}
+    assert "victim" not in {name for _, name in asked}
+    assert {name for what, name in asked if what == "pods/log"} <= {pod.name for pod in pods}
