@@ -13,6 +13,7 @@ from examples.demo import story
 from localcluster import policies
 
 CLIENT_PORT, PROBE_PORT = 2379, 2381
+TCP_STORE_PORT, BRIDGE_PORT = 29400, 29401
 AGENT_LIMIT_S = 30  # it follows changes by itself, and tells nobody when it has
 CONNECT = 'timeout 3 bash -c "</dev/tcp/$at" 2>/dev/null'
 MASTER_PORT = "cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | sed -n s/^MASTER_PORT=//p"
@@ -43,7 +44,7 @@ class Pod:
 
     def reaches(self, places):
         """Return those of the places at which a TCP connection is made."""
-        script = f'for at in "$@"; do {CONNECT} && echo "$at"; done; true'
+        script = f'for at in "$@"; do ({CONNECT} && echo "$at") & done; wait'
         return set(self.ask("bash", "-c", script, "connect", *sorted(places)).split())
 
 
@@ -66,20 +67,24 @@ def stranger(tools, manifest):
     tools.ask("kubectl", "delete", "pod/stranger", where, "--now", "--wait=false")
 
 
-def pods_of(job, role):
-    selector = f"--selector=rdzv.dev/job={job.name},rdzv.dev/role={role}"
-    found = json.loads(job.tools.ask("kubectl", "get", "pods", selector, "--output=json"))
-    return [
-        Pod(job.tools, pod["metadata"]["name"], pod["status"]["podIP"]) for pod in found["items"]
-    ]
+class Site:
+    """A job's pods, and all at which they listen."""
+
+    def __init__(self, job):
+        self.workers, (self.store,) = self._pods(job, "worker"), self._pods(job, "store")
+        self.at_workers = set().union(*(pod.listens() for pod in self.workers))
+        self.at_store = self.store.listens()
+        self.everything = self.at_workers | self.at_store
+
+    def _pods(self, job, role):
+        selector = f"--selector=rdzv.dev/job={job.name},rdzv.dev/role={role}"
+        found = json.loads(job.tools.ask("kubectl", "get", "pods", selector, "--output=json"))
+        pods = ((pod["metadata"]["name"], pod["status"]["podIP"]) for pod in found["items"])
+        return [Pod(job.tools, name, address) for name, address in pods]
 
 
 def at(pod, *ports):
     return {f"{pod.address}/{port}" for port in ports}
-
-
-def all_at_which_they_listen(pods):
-    return set().union(*(pod.listens() for pod in pods))
 
 
 def assert_reaches_soon(pod, places, reached):
@@ -89,32 +94,41 @@ def assert_reaches_soon(pod, places, reached):
     assert found == reached, pod.name
 
 
-def test_a_job_trains_and_nobody_but_its_own_pods_reaches_them(enforced, run, manifest, stranger):
-    job = run(manifest(epochs=9000, width=8))
-    other = run(manifest("other", ticking=True, minReplicas=1, replicas=1, networkPolicy="None"))
+def test_jobs_train_and_nobody_but_their_own_pods_reaches_them(enforced, run, manifest, stranger):
+    one = {"ticking": True, "minReplicas": 1, "replicas": 1}
+    jobs = [
+        run(manifest(epochs=9000, width=8)),
+        run(manifest("hosted", **one, rendezvous={"backend": "c10d"})),
+        run(manifest("other", **one, networkPolicy="None")),
+    ]
+    job, *others = jobs
     job.wait("an epoch of two workers", lambda known: story.count_epochs(known, 2) >= 1)
     job.scale(3)
     known = job.wait("an epoch of three workers", lambda known: story.count_epochs(known, 3) >= 1)
-    assert known.holds("RendezvousReady"), "the operator is let in"
-    other.wait("a round", lambda known: bool(known.rounds))
+    for each in others:
+        each.wait("an epoch", lambda known: story.count_epochs(known, 1) >= 1)
+    for each in jobs:
+        each.wait("the operator to be let in", lambda known: known.holds("RendezvousReady"))
 
-    workers, (store,) = pods_of(job, "worker"), pods_of(job, "store")
-    assert store.listens() == at(store, CLIENT_PORT, PROBE_PORT)
-    first = next(pod for pod in workers if pod.name == known.rounds[-1].members[0])
+    digits, hosted, other = map(Site, jobs)
+    assert digits.at_store == at(digits.store, CLIENT_PORT, PROBE_PORT)
+    assert hosted.at_store == at(hosted.store, TCP_STORE_PORT, BRIDGE_PORT)
+    assert other.at_store == at(other.store, CLIENT_PORT, PROBE_PORT)
+    first = next(pod for pod in digits.workers if pod.name == known.rounds[-1].members[0])
     (master_port,) = set(first.ask("sh", "-c", MASTER_PORT).split())
-    guarded = all_at_which_they_listen(workers)
-    assert at(first, master_port) < guarded, "the workers' own sockets are more"
+    assert at(first, master_port) < digits.at_workers, "the workers' own sockets are more"
 
-    (neighbour,), (its_store,) = pods_of(other, "worker"), pods_of(other, "store")
-    unguarded = all_at_which_they_listen([neighbour, its_store])
-    assert at(its_store, CLIENT_PORT, PROBE_PORT) < unguarded
-    for foreign in (neighbour, stranger):
-        assert_reaches_soon(foreign, guarded | store.listens() | unguarded, unguarded)
-    for own in workers:
-        assert_reaches_soon(own, guarded | store.listens(), guarded | at(store, CLIENT_PORT))
+    everything = digits.everything | hosted.everything | other.everything
+    for foreign in (*other.workers, stranger):
+        assert_reaches_soon(foreign, everything, other.everything)
+    for site, port in ((digits, CLIENT_PORT), (hosted, TCP_STORE_PORT)):
+        own = site.at_workers | at(site.store, port)
+        for worker in site.workers:
+            assert_reaches_soon(worker, everything, own | other.everything)
 
     service = known.job["status"]["rendezvous"]["endpoint"].partition("://")[2].partition(":")[0]
-    assert store.ask("getent", "hosts", service), "the store may ask for names"
-    assert_reaches_soon(store, unguarded, set())
+    for store in (digits.store, hosted.store):
+        assert store.ask("getent", "hosts", service), "a store may ask for names"
+        assert_reaches_soon(store, other.everything, set())
     so_far = story.count_epochs(known, 3)
     job.wait("further epochs", lambda known: story.count_epochs(known, 3) >= so_far + 2)
