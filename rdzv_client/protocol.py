@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from rdzv_client import membership, wire
+from rdzv_client import causes, membership
 from rdzv_client.verdicts import (
     Break,
     Close,
@@ -122,20 +122,20 @@ def member_lost(view: View, now: float) -> Verdict | None:
     assert view.round
     certain = [rank for rank in view.lost if rank.uid in view.gone or rank.id in view.left]
     if certain:
-        return Break(*_loss(view, certain))
+        return Break(*causes.loss(view, certain))
     missing = len(view.lost) + view.round.world_size - len(view.last_ranks)
     if not missing:
         return None
     settled_at = view.contact_since + view.timing.lease_ttl_s
     if now < settled_at:
         return Wait(f"{count(missing, 'member')} must register again", until=settled_at)
-    return Break(*_loss(view, view.lost))
+    return Break(*causes.loss(view, view.lost))
 
 
 def members_drained(view: View, _now: float) -> Verdict | None:
     """All who are to leave at this moment leave together: one round, however many they are."""
-    if _draining(view):
-        return Break("drain", _drain(view))
+    if causes.draining(view):
+        return Break("drain", causes.drain(view))
     return None
 
 
@@ -164,7 +164,7 @@ def newcomers_admitted(view: View, now: float) -> Verdict | None:
         return Wait(f"{count(len(newcomers), 'newcomer')} in the admission window", until=opens_at)
     admitted = [seen.member for seen in newcomers[:room]]
     untold = _await_sites(view, newcomers[:room], now)
-    return untold or Break("admission", _admission(admitted, standing + len(admitted)))
+    return untold or Break("admission", causes.admission(admitted, standing + len(admitted)))
 
 
 def round_stands(view: View, _now: float) -> Verdict | None:
@@ -239,7 +239,7 @@ def sites_awaited(view: View, now: float) -> Verdict | None:
 
 def all_here(view: View, _now: float) -> Verdict | None:
     """Nobody else can come, or those who survived a loss go on without whoever may come."""
-    cause, reason = _why(view)
+    cause, reason = causes.why(view)
     ready = len(view.ready)
     nobody_known = view.round is not None and view.expected_nodes is None
     at_once = cause in {"admission", "drain"} or nobody_known
@@ -254,7 +254,7 @@ def all_here(view: View, _now: float) -> Verdict | None:
 def last_call(view: View, now: float) -> Verdict | None:
     enough_at = sorted(seen.since for seen in view.ready)[view.min_nodes - 1]
     ends_at = enough_at + view.timing.last_call_s
-    cause, reason = _why(view)
+    cause, reason = causes.why(view)
     if now >= ends_at:
         return _propose(view, cause, reason)
     most = view.expected_nodes or view.max_nodes
@@ -292,31 +292,10 @@ def _propose(view: View, cause: str, reason: str) -> Propose:
     ready = [view.located(seen.member) for seen in view.ready]
     chosen = membership.choose(ready, previous, view.max_nodes)
     if cause == "admission":
-        reason = _admission([m for m in chosen if m.id not in previous], len(chosen))
+        reason = causes.admission([m for m in chosen if m.id not in previous], len(chosen))
     if cause == "drain":
-        reason = _drain(view)
+        reason = causes.drain(view)
     return Propose(membership.rank(chosen, previous), next_number(view), cause, reason)
-
-
-def _admission(admitted: Sequence[wire.Member], world_size: int) -> str:
-    """Who joined in the end: a newcomer may be lost before its round is formed."""
-    if not admitted:
-        return "those who had joined left again"
-    return f"{names(admitted)} joined: {world_size - len(admitted)} -> {world_size} members"
-
-
-def _draining(view: View) -> list[wire.Rank]:
-    """Members of the last round that are to leave, or have left; not those who finished."""
-    ranks = view.last_ranks.values()
-    return [rank for rank in ranks if rank.uid in view.drains and rank.id not in view.finished]
-
-
-def _drain(view: View) -> str:
-    leaving = _draining(view)
-    if not leaving:
-        return "those who were to leave have left"
-    why = view.drains[leaving[0].uid].reason
-    return f"{names(leaving)} {'leave' if leaving[1:] else 'leaves'}: {why}"
 
 
 def next_number(view: View) -> int:
@@ -327,26 +306,6 @@ def next_number(view: View) -> int:
         formed = view.round.number - 1 if proposed else view.round.number
     floor = view.settings.round_floor if view.settings else 0
     return max(formed, floor, *(seen.member.last_round for seen in view.members)) + 1
-
-
-def _why(view: View) -> tuple[str, str]:
-    """The cause of the round to come: a loss outweighs the restart that it brought about."""
-    if view.round is None:
-        return "start", f"{count(len(view.ready), 'member')} joined"
-    if view.lost and view.round.cause != "left":
-        return _loss(view, view.lost)
-    return view.round.cause, view.round.reason
-
-
-def _loss(view: View, lost: Sequence[wire.Rank]) -> tuple[str, str]:
-    if not lost:
-        return "lost", "a member was lost"
-    left = [view.left[rank.id] for rank in lost if rank.id in view.left]
-    if len(left) == len(lost):
-        return "left", f"{names(lost)} left: {left[0].reason}"
-    gone = [view.gone[rank.uid].reason for rank in lost if rank.uid in view.gone]
-    why = gone[0] if gone else f"no sign of life for {view.timing.lease_ttl_s:g} s"
-    return "lost", f"{names(lost)} lost: {why}"
 
 
 def _is_back(view: View, member: str) -> bool:
