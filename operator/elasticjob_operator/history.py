@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final, Literal
+from typing import Literal
 
 from elasticjob_operator import api
 from elasticjob_operator.observed import FormedRound, Observed, StoreView, run_id
 from elasticjob_operator.provisioning import addresses
 from elasticjob_operator.timestamps import stamp
 from rdzv_client import wire
-
-NAME_CHARS: Final = 253
-REASON_CHARS: Final = 1024
-"""What workers say is told up to here: a status that is too large could not be written at all."""
 
 State = Literal["Unknown", "Waiting", "Forming", "Formed", "Broken", "Closed"]
 
@@ -136,12 +132,12 @@ def _record(formed: FormedRound, spec: api.ElasticJobSpec) -> api.RoundRecord:
     return api.RoundRecord(
         round=round_.number,
         cause=round_.cause,
-        reason=round_.reason[:REASON_CHARS],
+        reason=round_.reason,
         workers=round_.world_size,
         world_size=world_size(spec, round_.world_size),
         seconds=round(round_.seconds, 3),
         formed_at=stamp(formed.at, "milliseconds"),
-        members=tuple(rank.name[:NAME_CHARS] for rank in formed.ranks) if few else (),
+        members=tuple(rank.name for rank in formed.ranks) if few else (),
     )
 
 
@@ -156,10 +152,7 @@ def _standing(formed: FormedRound, spec: api.ElasticJobSpec) -> dict[str, object
 
 def _members(ranks: Iterable[wire.Rank]) -> tuple[api.RoundMember, ...]:
     listed = sorted(ranks, key=lambda rank: rank.rank)[: api.LISTED_MEMBERS]
-    return tuple(
-        api.RoundMember(pod=r.name[:NAME_CHARS], node=r.node[:NAME_CHARS], rank=r.rank)
-        for r in listed
-    )
+    return tuple(api.RoundMember(pod=r.name, node=r.node, rank=r.rank) for r in listed)
 
 
 def _gpus(spec: api.ElasticJobSpec) -> int | None:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from elasticjob_operator import testimony
 from elasticjob_operator.observed import Drained, FormedRound, StoreView
 from rdzv_client import wire
 from rdzv_client.etcdv3 import messages
@@ -104,22 +105,22 @@ class Mirror:
     def _take(self, key: str, value: bytes, now: datetime) -> None:
         keys = self.keys
         if key == keys.round:
-            self._round = wire.decode(wire.Round, key, value)
+            self._round = testimony.read(wire.Round, key, value)
         elif key == keys.settings:
             self._settings = wire.decode(wire.Settings, key, value)
         elif key.startswith(keys.members):
-            self._members[key] = wire.decode(wire.Member, key, value)
+            self._members[key] = testimony.read(wire.Member, key, value)
         elif key.startswith(keys.ranks):
-            self._ranks[key] = wire.decode(wire.Rank, key, value)
+            self._ranks[key] = testimony.read(wire.Rank, key, value)
         elif key.startswith(keys.left_prefix):
-            self._left[key] = wire.decode(wire.Left, key, value)
+            self._left[key] = testimony.read(wire.Left, key, value)
         elif key.startswith(keys.gone_prefix):
             self._gone.add(key.removeprefix(keys.gone_prefix))
         elif key.startswith(keys.drain_prefix):
-            drain = wire.decode(wire.Drain, key, value)
+            drain = testimony.read(wire.Drain, key, value)
             self._drains.setdefault(drain.uid, Drained(drain.reason, now))
         elif key.startswith(keys.site_prefix):
-            site = wire.decode(wire.Site, key, value)
+            site = testimony.read(wire.Site, key, value)
             self._sites[site.node] = site.topology
 
     def _delete(self, key: str) -> None:

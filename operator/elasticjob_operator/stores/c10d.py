@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import aiohttp
 
+from elasticjob_operator import testimony
 from elasticjob_operator.mirror import Mirror, formed_round
 from elasticjob_operator.observed import FormedRound
 from elasticjob_operator.stores import C10dHost, StoreError
@@ -146,8 +147,8 @@ def _past(line: dict[str, Any], keys: wire.Keys) -> list[FormedRound]:
 def _formed(documents: dict[str, str], keys: wire.Keys) -> FormedRound | None:
     texts = {key: text.encode() for key, text in documents.items() if text is not None}
     try:
-        round_ = wire.decode(wire.Round, keys.round, texts.pop(keys.round, b""))
-        ranks = [wire.decode(wire.Rank, key, value) for key, value in texts.items()]
+        round_ = testimony.read(wire.Round, keys.round, texts.pop(keys.round, b""))
+        ranks = [testimony.read(wire.Rank, key, value) for key, value in texts.items()]
     except wire.WireError:
         return None
     return formed_round(round_, ranks, _now(), 0)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Final
 
-from elasticjob_operator import store_members
+from elasticjob_operator import store_members, testimony
 from elasticjob_operator.mirror import Mirror, formed_round
 from elasticjob_operator.observed import FormedRound
 from elasticjob_operator.stores import StoreError
@@ -110,8 +110,8 @@ def _decoded(
     record: messages.KeyValue, ranks: Sequence[messages.KeyValue], revision: int
 ) -> FormedRound | None:
     try:
-        round_ = wire.decode(wire.Round, record.key, record.value)
-        placed = [wire.decode(wire.Rank, kv.key, kv.value) for kv in ranks]
+        round_ = testimony.read(wire.Round, record.key, record.value)
+        placed = [testimony.read(wire.Rank, kv.key, kv.value) for kv in ranks]
     except wire.WireError:
         return None
     formed = formed_round(round_, placed, _now(), revision)

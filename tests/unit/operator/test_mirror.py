@@ -4,7 +4,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import builders
-from builders import NOW, a_member, a_pod, a_round
+from builders import NOW, a_job, a_member, a_pod, a_round, seen
+from decisions import told
 
 from elasticjob_operator.mirror import Mirror
 from elasticjob_operator.observed import Drained
@@ -12,6 +13,7 @@ from rdzv_client import wire
 from rdzv_client.etcdv3 import messages
 
 KEYS = wire.Keys(builders.RUN_ID)
+LONG = "x" * 30_000
 
 
 def put(key, document, revision=1):
@@ -103,6 +105,20 @@ def test_what_is_not_valid_is_left_out():
     made = mirror(messages.Event("put", kv), put(member_key(a_pod(0)), a_member(a_pod(0))))
     assert view(made).settings is None
     assert len(view(made).members) == 1
+
+
+def test_what_workers_write_of_themselves_is_fit_to_be_told():
+    """Neither too large for a status, nor with halves of characters that no text may have."""
+    liars = [replace(a_pod(index), name=f"{index}\ud800{LONG}", node=LONG) for index in range(64)]
+    made = Mirror(builders.RUN_ID)
+    for number in range(1, 21):
+        formed = a_round(number, *liars, reason=f"\udfff{LONG}")
+        ranks = [put(KEYS.rank(rank.id), rank) for rank in formed.ranks]
+        made.update([*ranks, put(KEYS.round, formed.record)], number, NOW)
+    seen_now = seen(a_job(at_most=64)).store(**vars(view(made)))
+    status = told(seen_now).observed.status
+    assert len(status.rendezvous.history) == 20
+    assert len(status.model_dump_json().encode()) < 512 * 1024
 
 
 def test_a_pods_records_are_found_by_its_uid():

@@ -1,7 +1,5 @@
 """What the status says, and the events that go with a change of it."""
 
-from dataclasses import replace
-
 import builders
 import pytest
 from builders import a_job, a_pod, a_round, ended, pending, seen, stuck, unschedulable
@@ -187,15 +185,6 @@ def test_the_status_of_a_job_of_four_thousand_pods_stays_below_64_kib():
     text = status.model_dump_json(by_alias=True, exclude_none=True)
     assert len(text) < 64 * 1024
     assert (status.rendezvous.workers, status.ready) == (4000, 4000)
-
-
-def test_what_workers_say_of_themselves_does_not_make_the_status_too_large_to_be_written():
-    long = "x" * 60_000
-    pods = [replace(a_pod(index), name=f"{index}{long}", node=long) for index in range(64)]
-    rounds = [a_round(number, *pods, reason=long) for number in range(1, 21)]
-    status = told(seen(a_job(at_most=64)).rounds(*rounds))
-    assert len(status.rendezvous.history) == 20
-    assert len(status.model_dump_json()) < 512 * 1024
 
 
 def test_pods_are_counted_by_what_they_do():
