@@ -1,6 +1,7 @@
 """The operator's link to a job's store: what it hears and writes, and how it survives outages."""
 
 import asyncio
+import contextlib
 from dataclasses import replace
 
 import builders
@@ -197,3 +198,25 @@ async def test_where_nodes_stand_is_told_and_what_was_not_written_is_not_taken_f
     etcd.start()
     await followed.until(lambda view: view.reachable)
     assert followed.view.sites["node-0"] == "rack-1", "so that it is told again"
+
+
+@pytest.fixture
+async def endless():
+    """The URL of what answers every request, and never comes to an end."""
+    chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
+
+    async def answer(_, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(chunk)
+                await writer.drain()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_an_answer_without_end_is_cut_off(stores, endless, monkeypatch):
+    monkeypatch.setattr("elasticjob_operator.stores.gateway.MESSAGE_BYTES", 1024 * 1024)
+    followed = Followed(stores, [endless])
+    await followed.until(lambda view: view.problem == "an answer of more than 1048576 bytes")

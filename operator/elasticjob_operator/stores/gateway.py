@@ -66,7 +66,7 @@ class Gateway:
         for url in self.urls:
             try:
                 async with await self._post(url + request.path, request.body, timeout) as response:
-                    return request.answer(response.status, await response.read())
+                    return request.answer(response.status, await _body(response))
             except errors.ServerUnavailable as error:
                 problem = str(error)
             except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
@@ -117,7 +117,8 @@ class Gateway:
 def session() -> aiohttp.ClientSession:
     """Return a session for any number of stores; close it when done."""
     connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket)
-    return aiohttp.ClientSession(connector=connector)
+    # No store compresses what it says, and a little that is compressed may be very much.
+    return aiohttp.ClientSession(connector=connector, auto_decompress=False)
 
 
 def _socket(address: Any) -> socket.socket:
@@ -140,6 +141,16 @@ async def _batches(response: aiohttp.ClientResponse) -> AsyncIterator[messages.W
     except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
         raise StoreError(f"the watch was cut: {words_of(error)}") from error
     raise StoreError("the watch ended")
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """Read a body whole; an etcd may be anybody's, and what is in it a worker's."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MESSAGE_BYTES:
+            raise StoreError(f"an answer of more than {MESSAGE_BYTES} bytes")
+    return bytes(body)
 
 
 async def lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
