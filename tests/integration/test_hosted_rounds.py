@@ -1,10 +1,11 @@
 """The operator's link to a TCPStore in a host: what it hears and writes, over a real bridge."""
 
 import asyncio
+import contextlib
 
 import builders
 import pytest
-from c10d_host import TOKEN
+from c10d_host import TOKEN, Feed
 from rounds import enter
 
 from elasticjob_operator import api
@@ -170,8 +171,11 @@ async def test_a_host_that_does_not_know_the_operator_says_so(links, shared_host
 async def test_more_are_asked_to_leave_than_fit_into_one_request(links, shared_host, hosted_run):
     followed = Followed(links, shared_host, hosted_run(shared_host))
     await followed.until(lambda view: view.reachable)
-    await followed.link.drain([f"uid-{index}" for index in range(250)], "scaled in")
-    await followed.until(lambda view: len(view.drains) == 250)
     keys = followed.link._mirror.keys
-    there = shared_host.listing(keys)["documents"]
-    assert len([key for key in there if key.startswith(keys.drain_prefix)]) == 250
+    await followed.link.drain([f"uid-{index}" for index in range(250)], "scaled in")
+    with contextlib.closing(Feed(shared_host, keys)) as feed:
+
+        def all_are_told():
+            return len(feed.all(wire.Drain, keys.drain_prefix)) == 250
+
+        await asyncio.to_thread(feed.until, all_are_told)
