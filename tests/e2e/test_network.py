@@ -6,13 +6,14 @@ Another job without policies is the measure: whoever is cut off from the one rea
 import dataclasses
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from examples.demo import story
 from localcluster import policies
 
-CLIENT_PORT, PROBE_PORT = 2379, 2381
+CLIENT_PORT, PEER_PORT, PROBE_PORT = 2379, 2380, 2381
 TCP_STORE_PORT, BRIDGE_PORT = 29400, 29401
 AGENT_LIMIT_S = 30  # it follows changes by itself, and tells nobody when it has
 CONNECT = 'timeout 3 bash -c "</dev/tcp/$at" 2>/dev/null'
@@ -71,10 +72,9 @@ class Site:
     """A job's pods, and all at which they listen."""
 
     def __init__(self, job):
-        self.workers, (self.store,) = self._pods(job, "worker"), self._pods(job, "store")
-        self.at_workers = set().union(*(pod.listens() for pod in self.workers))
-        self.at_store = self.store.listens()
-        self.everything = self.at_workers | self.at_store
+        self.workers, self.stores = self._pods(job, "worker"), self._pods(job, "store")
+        self.at_workers, self.at_stores = map(all_of, (self.workers, self.stores))
+        self.everything = self.at_workers | self.at_stores
 
     def _pods(self, job, role):
         selector = f"--selector=rdzv.dev/job={job.name},rdzv.dev/role={role}"
@@ -83,21 +83,32 @@ class Site:
         return [Pod(job.tools, name, address) for name, address in pods]
 
 
-def at(pod, *ports):
-    return {f"{pod.address}/{port}" for port in ports}
+def all_of(pods):
+    with ThreadPoolExecutor() as pool:
+        return set().union(*pool.map(Pod.listens, pods))
 
 
-def assert_reaches_soon(pod, places, reached):
-    deadline = time.monotonic() + AGENT_LIMIT_S
-    while (found := pod.reaches(places)) != reached and time.monotonic() < deadline:
-        pass  # each look takes its time
-    assert found == reached, pod.name
+def at(pods, *ports):
+    return {f"{pod.address}/{port}" for pod in pods for port in ports}
+
+
+def assert_each_reaches_soon(expected, everything):
+    """Each pod, of all that is not its own, reaches what is expected of it."""
+
+    def look(pod):
+        others = {place for place in everything if not place.startswith(f"{pod.address}/")}
+        deadline = time.monotonic() + AGENT_LIMIT_S
+        while (found := pod.reaches(others)) != expected[pod] & others:
+            assert time.monotonic() < deadline, (pod.name, found ^ expected[pod] & others)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(look, expected))
 
 
 def test_jobs_train_and_nobody_but_their_own_pods_reaches_them(enforced, run, manifest, stranger):
     one = {"ticking": True, "minReplicas": 1, "replicas": 1}
     jobs = [
-        run(manifest(epochs=9000, width=8)),
+        run(manifest(epochs=9000, width=8, rendezvous={"etcd": {"members": 3}})),
         run(manifest("hosted", **one, rendezvous={"backend": "c10d"})),
         run(manifest("other", **one, networkPolicy="None")),
     ]
@@ -111,24 +122,22 @@ def test_jobs_train_and_nobody_but_their_own_pods_reaches_them(enforced, run, ma
         each.wait("the operator to be let in", lambda known: known.holds("RendezvousReady"))
 
     digits, hosted, other = map(Site, jobs)
-    assert digits.at_store == at(digits.store, CLIENT_PORT, PROBE_PORT)
-    assert hosted.at_store == at(hosted.store, TCP_STORE_PORT, BRIDGE_PORT)
-    assert other.at_store == at(other.store, CLIENT_PORT, PROBE_PORT)
-    first = next(pod for pod in digits.workers if pod.name == known.rounds[-1].members[0])
-    (master_port,) = set(first.ask("sh", "-c", MASTER_PORT).split())
+    assert len(digits.stores) == 3
+    assert digits.at_stores == at(digits.stores, CLIENT_PORT, PEER_PORT, PROBE_PORT)
+    assert hosted.at_stores == at(hosted.stores, TCP_STORE_PORT, BRIDGE_PORT)
+    assert other.at_stores == at(other.stores, CLIENT_PORT, PROBE_PORT)
+    first = [pod for pod in digits.workers if pod.name == known.rounds[-1].members[0]]
+    (master_port,) = set(first[0].ask("sh", "-c", MASTER_PORT).split())
     assert at(first, master_port) < digits.at_workers, "the workers' own sockets are more"
 
-    everything = digits.everything | hosted.everything | other.everything
-    for foreign in (*other.workers, stranger):
-        assert_reaches_soon(foreign, everything, other.everything)
+    expected = dict.fromkeys((*other.workers, stranger), other.everything)
     for site, port in ((digits, CLIENT_PORT), (hosted, TCP_STORE_PORT)):
-        own = site.at_workers | at(site.store, port)
-        for worker in site.workers:
-            assert_reaches_soon(worker, everything, own | other.everything)
-
-    service = known.job["status"]["rendezvous"]["endpoint"].partition("://")[2].partition(":")[0]
-    for store in (digits.store, hosted.store):
-        assert store.ask("getent", "hosts", service), "a store may ask for names"
-        assert_reaches_soon(store, other.everything, set())
+        own = site.at_workers | at(site.stores, port)
+        expected |= dict.fromkeys(site.workers, own | other.everything)
+    expected |= dict.fromkeys(digits.stores, at(digits.stores, PEER_PORT))
+    expected |= dict.fromkeys(hosted.stores, frozenset())
+    assert_each_reaches_soon(expected, digits.everything | hosted.everything | other.everything)
+    host = known.job["status"]["rendezvous"]["endpoint"].partition("://")[2].partition(":")[0]
+    assert digits.stores[0].ask("getent", "hosts", host), "a store may ask for names"
     so_far = story.count_epochs(known, 3)
     job.wait("further epochs", lambda known: story.count_epochs(known, 3) >= so_far + 2)
