@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 
 from rdzv_client import protocol, publication, verdicts, wire
 from rdzv_client.backends import Backend, Evicted, StoreUnavailable
+from rdzv_client.monitor import Monitor
 from rdzv_client.replica import Contact, Record, Replica
 from rdzv_client.view import Timing
 
@@ -46,7 +47,7 @@ class Session:
         self.backend, self.timing = backend, timing
         self.evicted: str | None = None
         self.dismissed = False
-        self._changed = threading.Condition()
+        self._state = Monitor()
         self._replica = Replica(keys, record.id, timing)
         self._record = record
         self._written: wire.Member | None = None
@@ -59,7 +60,7 @@ class Session:
         self._sealed = (-1, 0.0)
         self._progress_at = time.monotonic()
         self._contact = Contact(timing.lease_ttl_s, self._progress_at)
-        self._version = 0
+        self._calls = 0
         self._ended = False
         self._waiting_for, self._said_at = "", 0.0
         self._thread = threading.Thread(target=self._run, name="rendezvous-session", daemon=True)
@@ -127,64 +128,62 @@ class Session:
 
     def write(self, change: Callable[[wire.Member], wire.Member]) -> None:
         """Change the member's record; it reaches the store as soon as that can be reached."""
-        with self._changed:
+        with self._state:
             self._record = change(self._record)
-            self._touch()
+            self._call()
 
     def wait(self, holds: Callable[[], bool], timeout_s: float) -> bool:
         """Wait until something holds that depends on what the session knows."""
-        with self._changed:
-            return self._changed.wait_for(holds, timeout_s)
+        return self._state.wait_for(holds, timeout_s)
 
     def leave(self, left: wire.Left, timeout_s: float) -> bool:
         """Take the member out of the run; return whether the store knows it within the time."""
-        with self._changed:
+        with self._state:
             if self._left is None:
                 self._left = left
-                self._touch()
-            self._changed.wait_for(lambda: self._ended, timeout_s)
-            ended, self._ended = self._ended, True
-            self._touch()
+                self._call()
+        ended = self._state.wait_for(lambda: self._ended, timeout_s)
+        self._end(self.evicted)
         self.backend.stop()
         return ended
 
     # --- what the backend tells (see backends.Listener) ---
 
     def listed(self, records: Iterable[Record], *, continuous: bool) -> None:
-        with self._changed:
+        with self._state:
             now = time.monotonic()
             self._replica.reset(records, now)
             if not continuous:
                 self._contact.interrupted(now)
-                self._restore = True
                 if self._best:
+                    self._restore = True
                     self._forget_written()
             self._note_best()
-            self._touch()
+            self._call_if_due()
 
     def changed(self, puts: Iterable[Record], deletes: Iterable[str]) -> None:
-        with self._changed:
+        with self._state:
             now = time.monotonic()
             for record in puts:
                 self._replica.put(record, now)
             for key in deletes:
                 self._replica.delete(key, now)
             self._note_best()
-            self._touch()
+            self._call_if_due()
 
     def alive(self) -> bool:
         return time.monotonic() - self._progress_at < 3 * self.timing.lease_ttl_s + 5
 
     def beaten(self) -> None:
-        with self._changed:
+        with self._state:
             self._contact.beaten(time.monotonic())
             self._fault = None
 
     def lapsed(self) -> None:
-        with self._changed:
+        with self._state:
             self._contact.interrupted(time.monotonic())
             self._forget_written()
-            self._touch()
+            self._call()
 
     def unreachable(self, error: Exception) -> None:
         self._fault = error
@@ -195,10 +194,9 @@ class Session:
         backoff_s = _BACKOFF_S[0]
         seen, until = -1, 0.0
         while not self._ended:
-            with self._changed:
-                timeout_s = max(0.0, min(until - time.monotonic(), _RECHECK_S))
-                self._changed.wait_for(lambda seen=seen: self._version != seen, timeout_s)  # type: ignore[misc]
-                seen = self._version
+            timeout_s = min(until - time.monotonic(), _RECHECK_S)
+            self._state.wait_for(lambda seen=seen: self._calls != seen, timeout_s)  # type: ignore[misc]
+            seen = self._calls
             self._progress_at = time.monotonic()
             try:
                 until = self._advance()
@@ -207,7 +205,7 @@ class Session:
                 self._fault = error
                 until = time.monotonic() + backoff_s * random.uniform(0.5, 1.0)  # noqa: S311
                 backoff_s = min(backoff_s * 2, _BACKOFF_S[1])
-                seen = self._version
+                seen = self._calls
             except Evicted as error:
                 self.dismissed = error.dismissed
                 self._end(str(error))
@@ -231,7 +229,7 @@ class Session:
             self.lapsed()
             return
         self._fault = None
-        with self._changed:
+        with self._state:
             if doubts == self._doubts:
                 self._written = record
 
@@ -249,7 +247,7 @@ class Session:
 
     def _lead(self) -> float:
         now = time.monotonic()
-        with self._changed:
+        with self._state:
             if not self._replica.knows(self._record) or self._is_unheard(now):
                 return now + _RECHECK_S
             view = self._replica.view(now, self._contact.since(now))
@@ -287,17 +285,24 @@ class Session:
             self._end(None)
 
     def _end(self, evicted: str | None) -> None:
-        with self._changed:
+        with self._state:
             self.evicted, self._ended = evicted, True
-            self._touch()
+            self._call()
 
     def _note_best(self) -> None:
         """Remember the newest round, and that it was formed, for the day the store forgets it."""
         self._best = publication.newest(self._best, self._replica)
 
-    def _touch(self) -> None:
-        self._version += 1
-        self._changed.notify_all()
+    def _call(self) -> None:
+        """Have the session's own thread look what is due, and tell those who wait."""
+        self._calls += 1
+        self._state.notify()
+
+    def _call_if_due(self) -> None:
+        """The same, but what a member hears who has nothing to write is no work of that thread."""
+        if self.backend.leading or self._restore or self._fault:
+            self._calls += 1
+        self._state.notify()
 
     def _say_what_is_awaited(self, reason: str, now: float) -> None:
         """One line for each change, but not for every member that comes within the same second."""

@@ -90,8 +90,12 @@ def header(body: Document) -> Header:
 
 
 def range_result(body: Document) -> RangeResult:
+    return _range(body, header(body))
+
+
+def _range(body: Document, known: Header) -> RangeResult:
     return RangeResult(
-        header=header(body),
+        header=known,
         kvs=tuple(key_value(item) for item in fields.children(body, "kvs")),
         count=fields.integer(body, "count"),
         more=fields.boolean(body, "more"),
@@ -103,15 +107,20 @@ def put_result(body: Document) -> PutResult:
 
 
 def delete_result(body: Document) -> DeleteResult:
+    return _deleted(body, header(body))
+
+
+def _deleted(body: Document, known: Header) -> DeleteResult:
     prev = tuple(key_value(item) for item in fields.children(body, "prev_kvs"))
-    return DeleteResult(header=header(body), deleted=fields.integer(body, "deleted"), prev=prev)
+    return DeleteResult(header=known, deleted=fields.integer(body, "deleted"), prev=prev)
 
 
 def txn_result(body: Document) -> TxnResult:
+    whole = header(body)
     return TxnResult(
-        header=header(body),
+        header=whole,
         succeeded=fields.boolean(body, "succeeded"),
-        responses=tuple(_txn_response(item) for item in fields.children(body, "responses")),
+        responses=tuple(_txn_response(item, whole) for item in fields.children(body, "responses")),
     )
 
 
@@ -176,13 +185,14 @@ def _previous(raw: Document) -> KeyValue | None:
     return key_value(fields.child(raw, "prev_kv")) if raw.get("prev_kv") else None
 
 
-def _txn_response(raw: Document) -> RangeResult | PutResult | DeleteResult:
+def _txn_response(raw: Document, whole: Header) -> RangeResult | PutResult | DeleteResult:
+    """One part of a transaction: its own header says no more than that of the whole."""
     if "response_range" in raw:
-        return range_result(fields.child(raw, "response_range"))
+        return _range(fields.child(raw, "response_range"), whole)
     if "response_put" in raw:
-        return put_result(fields.child(raw, "response_put"))
+        return PutResult(whole, _previous(fields.child(raw, "response_put")))
     if "response_delete_range" in raw:
-        return delete_result(fields.child(raw, "response_delete_range"))
+        return _deleted(fields.child(raw, "response_delete_range"), whole)
     raise errors.ResponseInvalid(
         f"responses: expected range, put or delete, got {fields.shown(raw)}"
     )

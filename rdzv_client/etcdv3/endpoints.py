@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,13 +27,18 @@ class Endpoint:
         """Host and port as a URL writes them."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    @property
+    def family(self) -> socket.AddressFamily | None:
+        """Of the host if that is an address; None: it is a name."""
+        return _family(self.host)
+
     def __str__(self) -> str:
         return f"{'https' if self.secure else 'http'}://{self.authority}"
 
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """PEM files. They are read at each new connection, so renewed certificates are picked up.
+    """PEM files. Each new connection looks whether they have changed, and then reads them again.
 
     Attributes:
         ca: authorities the server's certificate may come from; None: those of the system.
@@ -42,7 +50,16 @@ class TlsFiles:
     key: str | Path | None = None
 
     def context(self) -> ssl.SSLContext:
-        """Raises ValueError that names the file which is missing or no PEM."""
+        """What connections are secured by; to read the files costs as much as a handshake.
+
+        Raises:
+            ValueError: naming the file which is missing or no PEM.
+        """
+        stamps = tuple(path and _stamp(path) for path in (self.ca, self.cert, self.key))
+        return _context(self, stamps)
+
+    def read(self) -> ssl.SSLContext:
+        """The same, from the files as they are now."""
         if (self.cert is None) != (self.key is None):
             raise ValueError("a client certificate needs both its files: cert and key")
         try:
@@ -57,6 +74,29 @@ class TlsFiles:
                 raise ValueError(f"cannot use the certificate {pair}: {error}") from error
         context.set_alpn_protocols(["http/1.1"])
         return context
+
+
+@functools.lru_cache(maxsize=8)
+def _context(files: TlsFiles, _stamps: tuple[object, ...]) -> ssl.SSLContext:
+    return files.read()
+
+
+def _stamp(path: str | Path) -> tuple[int, ...] | None:
+    """What differs when a file was replaced or written anew; None: it cannot be read."""
+    try:
+        now = Path(path).stat()
+    except OSError:
+        return None
+    return now.st_ino, now.st_mtime_ns, now.st_size
+
+
+@functools.cache
+def _family(host: str) -> socket.AddressFamily | None:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError):
+            socket.inet_pton(family, host)
+            return family
+    return None
 
 
 def parse(texts: Sequence[str]) -> tuple[Endpoint, ...]:

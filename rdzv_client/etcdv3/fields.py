@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any
 
 from rdzv_client.etcdv3 import errors
 from rdzv_client.etcdv3.messages import Document
 
-_MAX_DIGITS = 20  # of a 64-bit number, with its sign
+_NUMBER = re.compile(r"-?[0-9]{1,20}")  # of 64 bits
 _SHOWN_CHARS = 200  # of something unexpected, in an error
 
 
 def parse(raw: bytes, what: str) -> Document:
     """The JSON object in ``raw``."""
     try:
-        value = json.loads(raw)
+        value = json.loads(raw.decode())
     except (ValueError, RecursionError) as error:
         raise errors.ResponseInvalid(f"{what} is not JSON ({error}): {shown(raw)}") from error
     if not isinstance(value, dict):
@@ -54,18 +55,20 @@ def children(raw: Document, name: str) -> list[Document]:
 
 
 def integer(raw: Document, name: str) -> int:
-    value = raw.get(name, 0)
+    value = raw.get(name)
+    if value is None:
+        return 0
     if type(value) is int:
         return value
-    if isinstance(value, str) and len(value) <= _MAX_DIGITS and value.isascii():
-        digits = value.removeprefix("-")
-        if digits.isdecimal():
-            return int(value)
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        return int(value)
     raise _wrong(name, "a 64-bit number", value)
 
 
 def binary(raw: Document, name: str) -> bytes:
-    value = raw.get(name, "")
+    value = raw.get(name)
+    if value is None:
+        return b""
     if isinstance(value, str):
         try:
             return base64.b64decode(value, validate=True)
@@ -75,14 +78,18 @@ def binary(raw: Document, name: str) -> bytes:
 
 
 def text(raw: Document, name: str) -> str:
-    value = raw.get(name, "")
+    value = raw.get(name)
+    if value is None:
+        return ""
     if not isinstance(value, str):
         raise _wrong(name, "text", value)
     return value
 
 
 def boolean(raw: Document, name: str) -> bool:
-    value = raw.get(name, False)
+    value = raw.get(name)
+    if value is None:
+        return False
     if not isinstance(value, bool):
         raise _wrong(name, "true or false", value)
     return value

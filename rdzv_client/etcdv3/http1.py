@@ -6,24 +6,34 @@ bytes that follow a ``101 Switching Protocols``, and costs several times the pro
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from rdzv_client.etcdv3.errors import ResponseInvalid
 
 _MAX_HEAD_BYTES = 64 * 1024
 _MAX_CHUNK_LINE_BYTES = 1024
+_STATUS_LINE = re.compile(r"HTTP/1\.\S* ([0-9]{3})")
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Status line and headers (names in lower case) of an answer."""
+    """Status line and headers of an answer, which are looked for when they are asked for."""
 
     status: int
-    headers: dict[str, str]
+    lines: str
+    lower: str
+
+    def header(self, name: str) -> str | None:
+        """A header's value; ``name`` in lower case."""
+        start = self.lower.find(f"\r\n{name}:")
+        if start < 0:
+            return None
+        return self.lines[start + len(name) + 3 :].partition("\r\n")[0].strip()
 
     @property
     def keeps_connection(self) -> bool:
-        return "close" not in self.headers.get("connection", "").lower()
+        return "close" not in (self.header("connection") or "").lower()
 
 
 def post(path: str, host: str, body: bytes, token: str | None) -> bytes:
@@ -38,13 +48,12 @@ def post(path: str, host: str, body: bytes, token: str | None) -> bytes:
 
 def parse_head(raw: bytes) -> Head:
     """Raises ResponseInvalid when this is no head of an HTTP/1.x answer."""
-    status_line, *lines = raw.decode("latin-1").split("\r\n")
-    version, _, rest = status_line.partition(" ")
-    status = rest[:3]
-    if not (version.startswith("HTTP/1.") and len(status) == len("200") and status.isdecimal()):
-        raise ResponseInvalid(f"not an HTTP/1.1 answer: {status_line[:80]!r}")
-    pairs = (line.partition(":") for line in lines)
-    return Head(int(status), {name.strip().lower(): value.strip() for name, _, value in pairs})
+    lines = raw.decode("latin-1")
+    found = _STATUS_LINE.match(lines)
+    if found is None:
+        first = lines.partition("\r\n")[0]
+        raise ResponseInvalid(f"not an HTTP/1.1 answer: {first[:80]!r}")
+    return Head(int(found[1]), lines, lines.lower())  # no letter of latin-1 changes its length
 
 
 class AnswerParser:
@@ -89,14 +98,14 @@ class AnswerParser:
             return False
         self.head = parse_head(bytes(self._buffer[:end]))
         del self._buffer[: end + 4]
-        self._chunked = "chunked" in self.head.headers.get("transfer-encoding", "").lower()
+        self._chunked = "chunked" in (self.head.header("transfer-encoding") or "").lower()
         self._left = 0 if self._chunked else self._plain_length(self.head)
         return True
 
     def _plain_length(self, head: Head) -> int | None:
         if head.status in (101, 204, 304):
             return 0
-        text = head.headers.get("content-length")
+        text = head.header("content-length")
         if text is None:
             return None
         if not (text.isascii() and text.isdecimal()):

@@ -35,7 +35,17 @@ T = TypeVar("T")
 
 WATCH_PATH = "/v3/watch"
 KEEP_ALIVE_PATH = "/v3/lease/keepalive"
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
+_GET_NUMBERS = (
+    "revision",
+    "limit",
+    "min_mod_revision",
+    "max_mod_revision",
+    "min_create_revision",
+    "max_create_revision",
+)
+_GET_FLAGS = ("keys_only", "count_only", "serializable")
 _OPERAND_FIELDS = {
     "CREATE": "create_revision",
     "MOD": "mod_revision",
@@ -123,7 +133,7 @@ def watch_cancel(watch_id: int) -> bytes:
 
 
 def dump(body: Document) -> bytes:
-    return json.dumps(body, separators=(",", ":")).encode()
+    return _ENCODER.encode(body).encode()
 
 
 def _text(raw: bytes) -> str:
@@ -137,12 +147,12 @@ def _keys(keys: KeyRange) -> Document:
 
 def _get(op: Get) -> Document:
     body = _keys(op.keys)
-    for name in ("revision", "limit", "min_mod_revision", "max_mod_revision"):
-        body |= _unless_zero(name, getattr(op, name))
-    for name in ("min_create_revision", "max_create_revision"):
-        body |= _unless_zero(name, getattr(op, name))
-    for name in ("keys_only", "count_only", "serializable"):
-        body |= {name: True} if getattr(op, name) else {}
+    for name in _GET_NUMBERS:
+        if number := getattr(op, name):
+            body[name] = str(number)
+    for name in _GET_FLAGS:
+        if getattr(op, name):
+            body[name] = True
     return body | _sort(op)
 
 

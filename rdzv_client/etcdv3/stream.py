@@ -7,14 +7,13 @@ import math
 import os
 import select
 import socket
-import ssl
 import time
 from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from rdzv_client.etcdv3 import answers, websocket
-from rdzv_client.etcdv3.connection import Connection
+from rdzv_client.etcdv3.connection import NOTHING_YET, Connection
 from rdzv_client.etcdv3.websocket import Opcode
 
 if TYPE_CHECKING:
@@ -43,8 +42,8 @@ class Wakeup:
 
     def wait(self, timeout_s: float) -> None:
         """Wait until it is set, or so long; it is clear afterwards."""
-        _readable([self.fileno()], timeout_s)
-        self.clear()
+        if _polled(self).poll(_milliseconds(timeout_s)):
+            self.clear()
 
     def close(self) -> None:
         self._receiver.close()
@@ -88,6 +87,7 @@ class GatewayStream:
         self._lines: deque[bytes] = deque()
         self._heard_s = time.monotonic()
         self._pinged_s: float | None = None
+        self._poll = _polled(wakeup, link.sock)
         self._take(received)
 
     @property
@@ -133,19 +133,18 @@ class GatewayStream:
 
     def _wait(self, until_s: float) -> tuple[bool, bool]:
         """Whether it was woken, and whether there is something to read; neither: beat."""
-        sock = self._link.sock
-        if isinstance(sock, ssl.SSLSocket) and sock.pending():
+        if self._link.has_pending():
             return False, True
         quiet_since_s = self._heard_s if self._pinged_s is None else self._pinged_s
         left_s = min(quiet_since_s + self._heartbeat_s, until_s) - time.monotonic()
-        ready = _readable([self._wakeup.fileno(), sock.fileno()], max(left_s, 0.0))
-        return self._wakeup.fileno() in ready, sock.fileno() in ready
+        ready = [descriptor for descriptor, _ in self._poll.poll(_milliseconds(left_s))]
+        return self._wakeup.fileno() in ready, self._link.sock.fileno() in ready
 
     def _read(self) -> None:
         try:
             data = self._link.receive_ready()
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return  # part of a TLS record
+        except NOTHING_YET:
+            return
         if not data:
             raise ConnectionResetError("the server closed the connection")
         self._take(data)
@@ -194,8 +193,12 @@ def connect(
         raise
 
 
-def _readable(descriptors: list[int], timeout_s: float) -> set[int]:
+def _polled(*readable: Wakeup | socket.socket) -> select.poll:
     poll = select.poll()
-    for descriptor in descriptors:
-        poll.register(descriptor, select.POLLIN)
-    return {descriptor for descriptor, _ in poll.poll(math.ceil(timeout_s * 1000))}
+    for one in readable:
+        poll.register(one, select.POLLIN)
+    return poll
+
+
+def _milliseconds(timeout_s: float) -> int:
+    return max(0, math.ceil(timeout_s * 1000))

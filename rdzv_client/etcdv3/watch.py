@@ -134,14 +134,14 @@ class Watch:
             self._last_id += 1
             self._wanted[self._last_id] = _Watched(keys, start_revision)
             watch_id = self._last_id
-        self._wakeup.set()
+        self._wake_iterator()
         return watch_id
 
     def cancel(self, watch_id: int) -> None:
         """Stop watching the range: no batch of it follows. An unknown id is ignored."""
         with self._lock:
             self._wanted.pop(watch_id, None)
-        self._wakeup.set()
+        self._wake_iterator()
 
     def reconnect(self, reason: str) -> None:
         """Leave the endpoint at hand for the next one, without a gap."""
@@ -193,6 +193,11 @@ class Watch:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _wake_iterator(self) -> None:
+        """Have what is wanted looked at; an iteration that has not begun looks at it anyway."""
+        if self._iterating.locked():
+            self._wakeup.set()
 
     # Everything below runs in the iterating thread.
 

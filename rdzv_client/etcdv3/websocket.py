@@ -54,7 +54,7 @@ def is_accepted(head: Head, key: bytes) -> bool:
     """Whether the server agreed, and to this very request."""
     digest = hashlib.sha1(b64encode(key) + _ACCEPT_SALT, usedforsecurity=False).digest()
     expected = b64encode(digest).decode()
-    return head.status == 101 and head.headers.get("sec-websocket-accept") == expected
+    return head.status == 101 and head.header("sec-websocket-accept") == expected
 
 
 def frame(opcode: Opcode, payload: bytes, mask: bytes) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import typing
 from typing import Any, Final, TypeVar
@@ -26,11 +25,32 @@ MAX_DOCUMENT_BYTES: Final = 64 * 1024
 
 Document = TypeVar("Document", Settings, Gone, Drain, Site, Member, Left, Round, Rank)
 
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True, default=vars)
+
+
+Fields = tuple[tuple[str, tuple[type, ...], bool], ...]
+
+
+def _fields(kind: type) -> Fields:
+    """The fields of a document: name, types allowed, whether it must be there."""
+    return tuple(
+        (
+            field.name,
+            typing.get_args(field.type) or (field.type,),
+            field.default is dataclasses.MISSING,
+        )
+        for field in dataclasses.fields(kind)
+    )
+
+
+_FIELDS: Final[dict[type, Fields]] = {
+    kind: _fields(kind) for kind in (*Document.__constraints__, StoreAddress)
+}
+
 
 def encode(document: Settings | Gone | Drain | Site | Member | Left | Round | Rank) -> bytes:
     """Return the document as it stands in the store."""
-    fields = {"v": VERSION, **vars(document)}
-    return json.dumps(fields, separators=(",", ":"), sort_keys=True, default=vars).encode()
+    return _ENCODER.encode({"v": VERSION, **vars(document)}).encode()
 
 
 def decode(kind: type[Document], key: str, value: bytes) -> Document:
@@ -56,7 +76,7 @@ def _parse(value: bytes) -> dict[str, Any]:
     if len(value) > MAX_DOCUMENT_BYTES:
         raise WireError(f"{len(value)} bytes; at most {MAX_DOCUMENT_BYTES} are allowed")
     try:
-        fields = json.loads(value)
+        fields = json.loads(value.decode())
     except (ValueError, RecursionError):
         raise WireError("not valid JSON") from None
     if not isinstance(fields, dict):
@@ -68,9 +88,11 @@ def _parse(value: bytes) -> dict[str, Any]:
 
 def _typed(kind: type, fields: dict[str, Any]) -> dict[str, Any]:
     arguments = {}
-    for name, allowed, required in _fields(kind):
+    for name, allowed, required in _FIELDS[kind]:
         if name in fields:
-            arguments[name] = _checked(name, allowed, fields[name])
+            value = fields[name]
+            plain = type(value) in allowed and type(value) is not int
+            arguments[name] = value if plain else _checked(name, allowed, value)
         elif required:
             raise WireError(f"field {name!r} is missing")
     return arguments
@@ -86,17 +108,3 @@ def _checked(name: str, allowed: tuple[type, ...], value: Any) -> Any:
         return float(value)
     expected = " or ".join("null" if t is type(None) else t.__name__ for t in allowed)
     raise WireError(f"field {name!r} should be {expected}, not {type(value).__name__}")
-
-
-@functools.cache
-def _fields(kind: type) -> tuple[tuple[str, tuple[type, ...], bool], ...]:
-    """The fields of a document: name, types allowed, whether it must be there."""
-    hints = typing.get_type_hints(kind)
-    return tuple(
-        (
-            field.name,
-            typing.get_args(hints[field.name]) or (hints[field.name],),
-            field.default is dataclasses.MISSING,
-        )
-        for field in dataclasses.fields(kind)
-    )

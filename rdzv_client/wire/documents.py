@@ -1,6 +1,7 @@
-"""The documents of a run."""
+"""The documents of a run.
 
-from __future__ import annotations
+Their fields' types are read where they are decoded: this module leaves annotations as they are.
+"""
 
 from dataclasses import dataclass
 from typing import Final

@@ -39,41 +39,41 @@ class Keys:
                 "characters"
             )
 
-    @property
+    @functools.cached_property
     def prefix(self) -> str:
         return f"{self.root}/v{VERSION}/{_quoted(self.run_id)}/"
 
-    @property
+    @functools.cached_property
     def operator(self) -> str:
         """Prefix of all that only the operator writes."""
         return f"{self.prefix}op/"
 
-    @property
+    @functools.cached_property
     def settings(self) -> str:
         return f"{self.operator}settings"
 
-    @property
+    @functools.cached_property
     def gone_prefix(self) -> str:
         return f"{self.operator}gone/"
 
     def gone(self, uid: str) -> str:
         return self.gone_prefix + require_token("pod uid", uid)
 
-    @property
+    @functools.cached_property
     def drain_prefix(self) -> str:
         return f"{self.operator}drain/"
 
     def drain(self, uid: str) -> str:
         return self.drain_prefix + require_token("pod uid", uid)
 
-    @property
+    @functools.cached_property
     def site_prefix(self) -> str:
         return f"{self.operator}site/"
 
     def site(self, node: str) -> str:
         return self.site_prefix + require_token("node", node)
 
-    @property
+    @functools.cached_property
     def members(self) -> str:
         return f"{self.prefix}members/"
 
@@ -84,18 +84,18 @@ class Keys:
     def member(self, slot: int | None, member: str) -> str:
         return self.slot(slot) + require_token("member id", member)
 
-    @property
+    @functools.cached_property
     def left_prefix(self) -> str:
         return f"{self.prefix}left/"
 
     def left(self, member: str) -> str:
         return self.left_prefix + require_token("member id", member)
 
-    @property
+    @functools.cached_property
     def round(self) -> str:
         return f"{self.prefix}round"
 
-    @property
+    @functools.cached_property
     def ranks(self) -> str:
         return f"{self.prefix}ranks/"
 

@@ -10,7 +10,8 @@ import pytest
 from rounds import Run, enter
 from stores import EtcdRuns
 
-from rdzv_client.etcdv3 import connection, transport
+from rdzv_client import session
+from rdzv_client.etcdv3 import connection, requests, transport
 
 FEW, MANY = 4, 24
 
@@ -70,12 +71,17 @@ def store(shared_etcd):
     store.close()
 
 
+def make(store, stack, count):
+    """Members that form one round together."""
+    run = Run(store, stack, lease_ttl=60)
+    bounds = {"min_nodes": count, "max_nodes": count}
+    return [run.member(f"m{i}", slot=i, **bounds) for i in range(count)]
+
+
 def cost(store, meter, count):
     """Requests and bytes for each member: of its first round, and of the next."""
     with ExitStack() as stack:
-        run = Run(store, stack, lease_ttl=60)
-        bounds = {"min_nodes": count, "max_nodes": count}
-        members = [run.member(f"m{i}", slot=i, **bounds) for i in range(count)]
+        members = make(store, stack, count)
         costs = []
         for _ in range(2):
             meter.take()
@@ -97,3 +103,38 @@ def test_to_join_takes_a_lease_and_a_write_and_to_agree_one_write_more(store, me
     (first, _), (again, _) = cost(store, meter, MANY)
     assert first < 3 + 16 / MANY  # the leader's own: it lists, gives the run a lease, and decides
     assert again < 2 + 16 / MANY  # to come back, and to agree
+
+
+def test_what_a_member_hears_of_is_watched_from_now_on(store, monkeypatch):
+    """What begins in the past is served only when etcd next catches up, up to 100 ms later."""
+    asked = []
+    create = requests.watch_create
+
+    def note(watch_id, keys, start_revision, **how):
+        asked.append((keys, start_revision))
+        return create(watch_id, keys, start_revision, **how)
+
+    monkeypatch.setattr(requests, "watch_create", note)
+    with ExitStack() as stack:
+        enter(*make(store, stack, FEW))
+        taken = list(asked)
+    assert all(keys.deletes_only for keys, start_revision in taken if start_revision)
+    assert len(taken) == 4 * FEW  # round, rank, own end and the predecessor's; the leader's: all
+
+
+def test_a_member_is_not_woken_by_what_is_not_its_to_do(store, monkeypatch):
+    """It registers and agrees; what it hears meanwhile is no work of its own thread."""
+    looks = []
+    advance = session.Session._advance
+
+    def note(self):
+        looks.append(self.backend.leading)
+        return advance(self)
+
+    monkeypatch.setattr(session.Session, "_advance", note)
+    monkeypatch.setattr(session, "_RECHECK_S", 60.0)
+    with ExitStack() as stack:
+        enter(*make(store, stack, MANY))
+        taken = list(looks)
+    print(f"{taken.count(False) / MANY} looks of each")
+    assert taken.count(False) <= 3 * MANY

@@ -25,6 +25,7 @@ _BEAT: Final = 0.4
 _ANSWER: Final = 0.3
 """Of a lease: longer none waits for the answer to a beat, so that there is time for another."""
 _RETRY_S: Final = 0.5
+_OPEN_S: Final = 1.0  # longer than a watch takes that opens at all
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -77,7 +78,7 @@ class EtcdBackend:
         self._registration = Registration(client, self._run, me)
         self._ear = Ear(client, me)
         self._create_revision = self._mod_revision = 0
-        self._registered = threading.Event()
+        self._beats: threading.Thread | None = None
         self._stopped = threading.Event()
         self._listener: Listener
 
@@ -104,18 +105,18 @@ class EtcdBackend:
     def start(self, listener: Listener) -> None:
         self._listener = listener
         self._ear.start(listener)
-        threading.Thread(target=self._beat, name="rendezvous-beat", daemon=True).start()
 
     @_translated
     def register(self, record: wire.Member) -> None:
         lease = self._client.grant(self._lease_ttl_s)
+        self._ear.await_open(_OPEN_S)
         written = self._registration.register(record, lease)
         self._create_revision, self._mod_revision = written.create_revision, written.mod_revision
         self._lease = lease
         self._listener.beaten()
-        self._registered.set()
         self._ear.take_place(written.place)
-        if written.place is None:
+        self._keep_beating()
+        if written.may_lead:
             self._run.prepare()  # it may lead: now is the time, while the others come
 
     @_translated
@@ -179,14 +180,17 @@ class EtcdBackend:
 
     def stop(self) -> None:
         self._stopped.set()
-        self._registered.set()
         self._ear.stop()
         self._client.close()
 
     # --- showing life ---
 
+    def _keep_beating(self) -> None:
+        if self._beats is None:
+            self._beats = threading.Thread(target=self._beat, name="rendezvous-beat", daemon=True)
+            self._beats.start()
+
     def _beat(self) -> None:
-        self._registered.wait()
         period_s = wait_s = self._lease_ttl_s * _BEAT
         with etcdv3.KeepAlive(self._client) as keep_alive:
             while not self._stopped.wait(wait_s):

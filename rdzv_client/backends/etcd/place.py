@@ -1,4 +1,4 @@
-"""Where a member stands among the others: who is before it, and what it watches for that reason."""
+"""Where a member stands among the others: who is before it, and what it hears of."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from rdzv_client.etcdv3 import messages
 
 @dataclass(frozen=True)
 class Place:
-    """The member before this one, and what this one watches as that was at a revision.
+    """The member before this one, and what this one hears of as that was at a revision.
 
     Attributes:
         predecessor: The key of the member with the next older record; None: this member leads.
-        listing: What it watches.
+        listing: The member's record and what it hears of.
     """
 
     predecessor: str | None
@@ -45,21 +45,15 @@ def find(client: etcdv3.Client, me: Self) -> Place | None:
     if found is None:
         return None
     predecessor = _predecessor(client, me, found.create_revision)
-    listing = _list(client, me, predecessor)
+    listing = _list(client, me)
     if all(kv.key != me.key for kv in listing.kvs):
-        return None  # deleted in the meantime: the watch would not tell
+        return None  # deleted in the meantime
     return Place(predecessor, listing)
 
 
-def watched(me: Self, predecessor: str | None) -> list[messages.KeyRange]:
-    """Return what a member watches who stands behind this one; the whole run if it leads."""
-    if predecessor is None:
-        return [messages.prefix(me.keys.prefix)]
-    missed = (me.key, predecessor)
-    return [
-        *(messages.one(key) for key in me.heard),
-        *(messages.one(key, deletes_only=True) for key in missed),
-    ]
+def heard(me: Self) -> list[messages.KeyRange]:
+    """Return what a member watches wherever it stands; behind another, the end of that, too."""
+    return [*map(messages.one, me.heard), messages.one(me.key, deletes_only=True)]
 
 
 def _predecessor(client: etcdv3.Client, me: Self, create_revision: int) -> str | None:
@@ -73,9 +67,7 @@ def _predecessor(client: etcdv3.Client, me: Self, create_revision: int) -> str |
     return older.kvs[0].key if older.kvs else None
 
 
-def _list(client: etcdv3.Client, me: Self, predecessor: str | None) -> messages.RangeResult:
-    if predecessor is None:
-        return client.get_prefix(me.keys.prefix)
+def _list(client: etcdv3.Client, me: Self) -> messages.RangeResult:
     answer = client.txn([], [messages.get(key) for key in (*me.heard, me.key)])
     found = [r for r in answer.responses if isinstance(r, messages.RangeResult)]
     return messages.RangeResult(answer.header, tuple(kv for r in found for kv in r.kvs))

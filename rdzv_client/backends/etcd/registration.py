@@ -21,12 +21,16 @@ class Registered:
     Attributes:
         create_revision: Since when it is there.
         mod_revision: Its last change.
-        place: Where the member stands; None: not known yet, or it leads.
+        place: Where the member stands; None: not known yet.
     """
 
     create_revision: int
     mod_revision: int
     place: Place | None = None
+
+    @property
+    def may_lead(self) -> bool:
+        return self.place is None or self.place.predecessor is None
 
 
 class Registration:
@@ -56,17 +60,17 @@ class Registration:
         nobody = (
             messages.absent(me.key) if me.slot is None else messages.none_under(keys.slot(me.slot))
         )
-        newest = messages.get_prefix(keys.members, sort="-create", limit=2, keys_only=True)
-        there = [messages.get(key) for key in (me.key, *me.heard)]
+        newest = messages.get_prefix(keys.members, sort="-create", limit=1, keys_only=True)
+        heard = [messages.get(key) for key in me.heard]
         put = messages.put(me.key, wire.encode(record), lease)
-        answer = self._client.txn([*self._may_come(record), nobody], [put, newest, *there])
+        answer = self._client.txn([*self._may_come(record), nobody], [newest, *heard, put])
         if not answer.succeeded:
             return None
-        found, *others = (r.kvs for r in answer.responses if isinstance(r, messages.RangeResult))
-        older = next((kv.key for kv in found if kv.key != me.key), None)
-        listing = messages.RangeResult(answer.header, tuple(kv for kvs in others for kv in kvs))
-        place = Place(older, listing) if older else None  # who leads lists all there is
-        return Registered(answer.revision, answer.revision, place)
+        older, *there = (r.kvs for r in answer.responses if isinstance(r, messages.RangeResult))
+        revision = answer.revision
+        mine = messages.KeyValue(me.key, put.value, revision, revision, version=1, lease=lease)
+        listing = messages.RangeResult(answer.header, (mine, *(kv for kvs in there for kv in kvs)))
+        return Registered(revision, revision, Place(older[0].key if older else None, listing))
 
     def _come_again(self, record: wire.Member, lease: int) -> Registered:
         """Register in place of what stands there."""

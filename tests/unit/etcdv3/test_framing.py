@@ -136,10 +136,11 @@ def test_frames_beyond_the_rules_or_the_limit_are_refused(raw):
 
 def test_an_upgrade_is_accepted_only_for_its_own_key():
     key = b"the sample nonce"  # of RFC 6455, section 1.3
-    head = http1.Head(101, {"sec-websocket-accept": "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="})
+    raw = b"HTTP/1.1 %d Yes\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+    head = http1.parse_head(raw % 101)
     assert websocket.is_accepted(head, key)
     assert not websocket.is_accepted(head, b"another nonce..")
-    assert not websocket.is_accepted(http1.Head(200, head.headers), key)
+    assert not websocket.is_accepted(http1.parse_head(raw % 200), key)
     raw = websocket.upgrade("/v3/watch", "host:1", key, "abc.1")
     assert b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" in raw
     assert b"Sec-WebSocket-Protocol: Bearer, abc.1\r\n" in raw
