@@ -1,5 +1,6 @@
 """A connection that never waits beyond its deadline, and looks up only what is a name."""
 
+import collections
 import contextlib
 import re
 import select
@@ -111,6 +112,26 @@ def test_what_has_not_come_is_not_waited_for(pair):
     link, _ = pair
     with pytest.raises(connection.NOTHING_YET):
         link.receive_ready()
+
+
+class Counted:
+    """A socket that counts what is done with it."""
+
+    def __init__(self, sock):
+        self._sock, self.calls = sock, collections.Counter()
+
+    def __getattr__(self, name):
+        self.calls[name] += 1
+        return getattr(self._sock, name)
+
+
+def test_an_exchange_is_one_send_and_one_receive(pair):
+    link, there = pair
+    link.sock = counted = Counted(link.sock)
+    there.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+    parser = link.exchange(b"POST / HTTP/1.1\r\n\r\n", soon(), limit_bytes=100)
+    assert bytes(parser.body) == b"{}"
+    assert counted.calls == {"send": 1, "recv": 1}
 
 
 # Certificates
