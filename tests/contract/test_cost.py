@@ -7,7 +7,7 @@ import threading
 from contextlib import ExitStack
 
 import pytest
-from rounds import Run, enter
+from rounds import Run, enter, until
 from stores import EtcdRuns
 
 from rdzv_client import session
@@ -119,7 +119,20 @@ def test_what_a_member_hears_of_is_watched_from_now_on(store, monkeypatch):
         enter(*make(store, stack, FEW))
         taken = list(asked)
     assert all(keys.deletes_only for keys, start_revision in taken if start_revision)
-    assert len(taken) == 4 * FEW  # round, rank, own end and the predecessor's; the leader's: all
+    assert len(taken) == 3 * FEW + 2  # round, rank, own end; the leader: all; the next: its end
+
+
+def test_the_end_of_a_predecessor_who_does_not_lead_is_watched_with_the_first_beat(store):
+    with ExitStack() as stack:
+        run = Run(store, stack, lease_ttl=2)
+        bounds = {"min_nodes": 2, "max_nodes": FEW}
+        members = [run.member(f"m{i}", slot=i, **bounds) for i in range(FEW)]
+        run.settings(expected=FEW, low=2, high=FEW)
+        enter(*members)
+        ears = [member._session.backend._ear for member in members]
+        until(lambda: all(ear._settled for ear in ears))
+        ids = [ear._watch._wanted.keys() for ear in ears if not ear.leading]
+        assert [len(watched) for watched in ids] == [4] * (FEW - 1)
 
 
 def test_a_member_is_not_woken_by_what_is_not_its_to_do(store, monkeypatch):

@@ -195,6 +195,7 @@ class EtcdBackend:
         with etcdv3.KeepAlive(self._client) as keep_alive:
             while not self._stopped.wait(wait_s):
                 wait_s = period_s
+                self._ear.settle()
                 if self._lease is None or not self._listener.alive():
                     continue
                 if not self._beat_once(keep_alive, self._lease):

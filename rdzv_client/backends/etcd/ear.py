@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from rdzv_client import etcdv3
@@ -43,6 +44,9 @@ class Ear:
         self._registered = threading.Event()
         self._stopped = threading.Event()
         self._place: Place | None = None
+        self._settling = threading.Lock()
+        self._settled = False
+        self._put_off: Callable[[], object] | None = None
         self._watch: etcdv3.Watch | None = None
         self._listener: Listener
 
@@ -62,6 +66,14 @@ class Ear:
         self._registered.set()
         if again:
             self._relist()
+
+    def settle(self) -> None:
+        """Hear of the predecessor's end from now on, if that was put off while many joined."""
+        with self._settling:
+            self._settled = True
+            if self._put_off:
+                self._put_off()
+            self._put_off = None
 
     def lapse(self) -> None:
         """Take note that the member's record is gone, and tell of it."""
@@ -117,8 +129,7 @@ class Ear:
             elif place.predecessor is None:
                 self._hear_everything(watch, len(heard))
             else:
-                missed = messages.one(place.predecessor, deletes_only=True)
-                watch.add(missed, place.listing.revision + 1)
+                self._miss(watch, place, messages.one(place.predecessor, deletes_only=True))
                 self._tell_all(place, itertools.chain(early, watch))
 
     def _given_place(self) -> Place | None:
@@ -131,6 +142,15 @@ class Ear:
         if place and place.listing.revision >= revision:
             return place
         return places.find(self._client, self._me)
+
+    def _miss(self, watch: etcdv3.Watch, place: Place, predecessor: messages.KeyRange) -> None:
+        """Watch for the predecessor's end; who stands far back puts that off while many join."""
+        add = functools.partial(watch.add, predecessor, place.listing.revision + 1)
+        with self._settling:
+            if place.in_line and not self._settled:
+                self._put_off = add
+            else:
+                add()
 
     def _hear_everything(self, watch: etcdv3.Watch, followed: int) -> None:
         """Go on as one who leads."""

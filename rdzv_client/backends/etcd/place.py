@@ -15,10 +15,13 @@ class Place:
     Attributes:
         predecessor: The key of the member with the next older record; None: this member leads.
         listing: The member's record and what it hears of.
+        in_line: Whether others stand before the predecessor, as far as is known: then that does not
+            lead, and its end is of no consequence before they are gone, too.
     """
 
     predecessor: str | None
     listing: messages.RangeResult
+    in_line: bool = False
 
 
 @dataclass(frozen=True)

@@ -66,11 +66,12 @@ class Registration:
         answer = self._client.txn([*self._may_come(record), nobody], [newest, *heard, put])
         if not answer.succeeded:
             return None
-        older, *there = (r.kvs for r in answer.responses if isinstance(r, messages.RangeResult))
+        older, *there = (r for r in answer.responses if isinstance(r, messages.RangeResult))
         revision = answer.revision
         mine = messages.KeyValue(me.key, put.value, revision, revision, version=1, lease=lease)
-        listing = messages.RangeResult(answer.header, (mine, *(kv for kvs in there for kv in kvs)))
-        return Registered(revision, revision, Place(older[0].key if older else None, listing))
+        listing = messages.RangeResult(answer.header, (mine, *(kv for r in there for kv in r.kvs)))
+        predecessor = older.kvs[0].key if older.kvs else None
+        return Registered(revision, revision, Place(predecessor, listing, older.count > 1))
 
     def _come_again(self, record: wire.Member, lease: int) -> Registered:
         """Register in place of what stands there."""
