@@ -31,7 +31,7 @@ class KeepAlive:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._wakeup = Wakeup()
+        self._wakeup: Wakeup | None = None
         self._stream: Stream | None = None
         self._without = 0
 
@@ -64,7 +64,6 @@ class KeepAlive:
         if self._stream is not None:
             self._stream.close()
         self._drop()
-        self._wakeup.close()
 
     def __enter__(self) -> KeepAlive:  # noqa: PYI034 - Self needs Python 3.11
         return self
@@ -89,9 +88,12 @@ class KeepAlive:
     def _open(self) -> Stream:
         carrier = self._client.transport
         path = requests.KEEP_ALIVE_PATH
+        self._wakeup = self._wakeup or Wakeup()
         return carrier.open_stream(path, carrier.preferred(), self._wakeup, _NEVER_PINGED_S)
 
     def _drop(self) -> None:
         if self._stream is not None:
             self._stream.drop()
-        self._stream = None
+        if self._wakeup is not None:
+            self._wakeup.close()
+        self._stream = self._wakeup = None
