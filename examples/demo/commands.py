@@ -1,22 +1,16 @@
-"""kubectl and helm as a user types them: shown, run, and followed line by line."""
+"""kubectl and helm as a user types them: shown, run, and followed."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shlex
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
 
+from examples.demo.follower import Follower
 from examples.demo.narrator import Narrator
-from localcluster import services
-
-T = TypeVar("T")
 
 
 class CommandError(Exception):
@@ -93,63 +87,3 @@ class Tools:
     def follow(self, *words: str) -> Follower:
         """Start a command whose output is read as it comes."""
         return Follower(words, self.environment)
-
-
-class Follower:
-    """A running command and a thread that hands its output on; ends with the command.
-
-    The command ends when the thread that started it does, even if that is killed.
-    """
-
-    def __init__(self, words: tuple[str, ...], environment: Mapping[str, str]) -> None:
-        self._process = subprocess.Popen(
-            (*services.bound_to_caller(), *words),
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            errors="replace",
-        )
-        self._thread: threading.Thread | None = None
-
-    def lines(self, receive: Callable[[str], None]) -> None:
-        """Hand every line to `receive`, on a thread."""
-        self._hand_on((line.rstrip("\n") for line in self._output()), receive)
-
-    def documents(self, receive: Callable[[Any], None]) -> None:
-        """Hand every JSON document to `receive`, on a thread."""
-        self._hand_on(read_documents(self._output()), receive)
-
-    def stop(self) -> None:
-        """End the command if it still runs; nothing is handed on any more."""
-        self._process.terminate()
-        self._process.wait()
-        if self._thread:
-            self._thread.join()
-
-    def _output(self) -> Iterator[str]:
-        assert self._process.stdout is not None
-        with self._process.stdout as output:
-            yield from output
-
-    def _hand_on(self, items: Iterator[T], receive: Callable[[T], None]) -> None:
-        def work() -> None:
-            for item in items:
-                receive(item)
-
-        self._thread = threading.Thread(target=work, daemon=True)
-        self._thread.start()
-
-
-def read_documents(lines: Iterator[str]) -> Iterator[Any]:
-    """Cut a stream of indented JSON objects, as `kubectl get -w -o json` prints, into objects.
-
-    kubectl closes every object by a brace alone at the beginning of a line.
-    """
-    pending: list[str] = []
-    for line in lines:
-        pending.append(line)
-        if line.rstrip() == "}" and not line.startswith(" "):
-            yield json.loads("".join(pending))
-            pending.clear()

@@ -8,7 +8,8 @@ from typing import Any, Self
 
 from examples.demo import timeline, training
 from examples.demo.board import Board
-from examples.demo.commands import Follower, Tools
+from examples.demo.commands import Tools
+from examples.demo.follower import Follower
 from localcluster.progress import spell
 
 CONTAINER = "trainer"
@@ -29,13 +30,16 @@ class Spectator:
         self._board = board
         self._followers: list[Follower] = []
         self._followed_pods: set[str] = set()
+        self._told_events: set[str] = set()
         self._told_round = 0
 
     def __enter__(self) -> Self:
-        self._follow("get", "elasticjob", self._job).documents(self._see_job)
-        selector = f"involvedObject.kind=ElasticJob,involvedObject.name={self._job}"
-        events = self._follow("get", "events", f"--field-selector={selector}", "--watch-only")
-        events.documents(self._see_event)
+        name = ("elasticjob", self._job)
+        uid = self._tools.ask("kubectl", "get", *name, "--output=jsonpath={.metadata.uid}")
+        self._follow(*name).documents(self._see_job)
+        self._follow("events", f"--field-selector=involvedObject.uid={uid}").documents(
+            self._see_event
+        )
         return self
 
     def __exit__(
@@ -48,11 +52,13 @@ class Spectator:
             follower.stop()
 
     def _follow(self, *words: str) -> Follower:
-        follower = self._tools.follow("kubectl", *words, "--watch", "--output=json")
+        follower = self._tools.follow("kubectl", "get", *words, "--watch", "--output=json")
         self._followers.append(follower)
         return follower
 
     def _see_job(self, job: Mapping[str, Any]) -> None:
+        if job.get("kind") != "ElasticJob":
+            return  # a watch that ends badly prints a Status
         for one in timeline.read_rounds(job):
             if one.number > self._told_round:
                 self._told_round = one.number
@@ -67,6 +73,9 @@ class Spectator:
         self._narrator.live("round", f"{took}: {ranks}; because {one.reason}")
 
     def _see_event(self, event: Mapping[str, Any]) -> None:
+        if event.get("kind") != "Event" or event["metadata"]["uid"] in self._told_events:
+            return
+        self._told_events.add(event["metadata"]["uid"])
         if event["reason"] not in TOLD_AS_ROUNDS:
             self._narrator.live("event", f"{event['reason']}: {event['message']}")
 
