@@ -26,6 +26,7 @@ from elasticjob_operator import (
 from elasticjob_operator.observed import Refused
 from elasticjob_operator.plan import RESYNC_S, STORE_AGAIN_S, Plan
 from elasticjob_operator.pod_facts import WorkerPod
+from elasticjob_operator.postbox import Postbox
 from elasticjob_operator.provisioning import addresses, gang, names, stateful_sets
 from elasticjob_operator.store_access import Shown
 from elasticjob_operator.stores.access import Access
@@ -47,6 +48,7 @@ class Memory:
         status: As it was last written.
         told_at: When that was, on the monotonic clock.
         untold: What was done since then.
+        postbox: Events of what was told.
         ended: Pods whose end was seen since then, by name: they may be deleted before it is told.
         fresh: Pods that were just made, and when; the watch may not have told of them yet.
         provisioned: What was made besides the workers, and when.
@@ -60,6 +62,7 @@ class Memory:
     status: api.ElasticJobStatus | None = None
     told_at: float = -TELL_AGAIN_S
     untold: report.Outcome = field(default_factory=report.Outcome)
+    postbox: Postbox = field(default_factory=Postbox)
     ended: dict[str, WorkerPod] = field(default_factory=dict)
     fresh: dict[str, tuple[WorkerPod, float]] = field(default_factory=dict)
     provisioned: tuple[actions.Manifest, ...] = ()

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-import uuid
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from time import monotonic
@@ -122,11 +121,12 @@ class Reconciler:
             decided, again = await self._plan_and_apply(key, body, memory)
             effects = effects.and_then(again)
         untold_for_s = await self._tell(decided, effects.outcome.after(memory.untold), memory)
+        unposted_for_s = await memory.postbox.post(self._cluster)
         if decided.at_rest and untold_for_s is None:
             self._stores.unfollow(memory.uid)
         if effects.problem or effects.refusal:
             raise Retry(effects.problem or effects.refusal)
-        delays = [untold_for_s, decided.after_s]
+        delays = [untold_for_s, unposted_for_s, decided.after_s]
         if effects.refused_pods and memory.refused:
             log.warning("%s: %s", key, effects.refused_pods)
             seen = dataclasses.replace(decided.facts.observed, refused=memory.refused)
@@ -288,15 +288,5 @@ class Reconciler:
         memory.status, memory.told_at = status, monotonic()
         memory.untold, memory.ended = report.Outcome(), {}
         for event in news:
-            await self._post(job, event)
+            memory.postbox.put(job, event)
         return None
-
-    async def _post(self, job: api.ElasticJob, event: events.Event) -> None:
-        where = f"{job.metadata.namespace}/{job.metadata.name}"
-        level = logging.WARNING if event.kind == "Warning" else logging.INFO
-        log.log(level, "%s: %s: %s", where, event.reason, event.message)
-        now, suffix = datetime.now(timezone.utc), uuid.uuid4().hex[:16]
-        try:
-            await self._cluster.create(events.manifest(event, job, now, suffix))
-        except cluster.ClusterError as error:
-            log.warning("%s: the event %s was not posted: %s", where, event.reason, error)
