@@ -25,6 +25,12 @@ ifeq ($(and $(filter 1,$(words $(CLUSTER))),$(filter $(CLUSTER),local current ki
 $(error CLUSTER=$(CLUSTER) is not known: it is local (this machine), current (your kubectl context) or kind)
 endif
 
+ifneq ($(IMAGES),)
+ifneq ($(CLUSTER),current)
+$(error IMAGES is for CLUSTER=current; with CLUSTER=$(CLUSTER) the images are built here)
+endif
+endif
+
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -33,7 +39,7 @@ help:  ## list the targets
 demo: preflight-$(CLUSTER) setup-$(CLUSTER)  ## run an ElasticJob on a real Kubernetes (CLUSTER=local|current|kind)
 	@$(BIN)/python -m examples.demo --cluster=$(CLUSTER) $(if $(IMAGES),--image-prefix=$(IMAGES))
 
-test: setup-e2e  ## run every check and test; at the end, say what ran and what did not
+test: preflight-local setup-e2e  ## run every check and test; at the end, say what ran and what did not
 	@$(BIN)/python -m tests.run check fast storms servers cluster
 
 ##@ parts of them
@@ -101,6 +107,7 @@ binaries: .venv/.ready
 .venv/.ready: pyproject.toml
 	@echo "Setting up .venv: the operator, and the tools for its tests (about 1 min)"
 	@$(CHECK_PYTHON)
+	@test -w . || { echo "$(CURDIR) cannot be written to: make sets up .venv there" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || { echo "On Debian: apt-get install python3-venv" >&2; exit 1; }
 	@$(BIN)/pip install --quiet --editable '.[operator,dev]'
 	@# torch is 5 GB: the tests use the copy that the pods use.

@@ -113,18 +113,35 @@ def check() -> None:
     """Check that all programs are built, or can be.
 
     Raises:
-        LocalClusterError: Go is missing.
+        LocalClusterError: Go is missing, or too old.
     """
     _check_go(_missing(_paths(PACKAGES)))
 
 
 def _check_go(missing: list[Path]) -> None:
-    if missing and shutil.which("go") is None:
+    if not missing:
+        return
+    needed = _go_version((paths.HERE / "go.mod").read_text())
+    told = ".".join(map(str, needed))
+    what = f"the cluster's programs ({', '.join(path.name for path in missing)}) are built with Go"
+    if shutil.which("go") is None:
         raise LocalClusterError(
-            f"the cluster's programs ({', '.join(path.name for path in missing)}) are built with "
-            f"Go, and there is no `go` in PATH ({os.environ.get('PATH', '')}): install Go 1.26 or "
-            "later, or put it there"
+            f"{what}, and there is no `go` in PATH ({os.environ.get('PATH', '')}): install Go "
+            f"{told} or later, or put it there"
         )
+    # Beside a go.mod, a Go since 1.21 fetches the version that this asks for, if it may.
+    asked = subprocess.run(
+        ["go", "version"], cwd=paths.HERE, capture_output=True, text=True, check=False
+    )
+    there = _go_version(asked.stdout.replace(" go1", " go 1"))
+    if asked.returncode or there < needed:
+        said = (asked.stdout if there else asked.stderr).strip()
+        raise LocalClusterError(f"{what} {told} or later, and this one is too old: {said}")
+
+
+def _go_version(text: str) -> tuple[int, ...]:
+    found = re.search(r"(?:^|\s)go (\d+(?:\.\d+)*)", text, re.MULTILINE)
+    return tuple(map(int, found[1].split("."))) if found else ()
 
 
 def _paths(names: Iterable[str]) -> dict[str, Path]:

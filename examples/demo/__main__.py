@@ -67,6 +67,8 @@ def show(options: argparse.Namespace, narrator: Narrator) -> None:
     except CommandError:
         diagnosis.show_operator(tools)
         raise
+    if steps := place.next_steps():
+        narrator.text(["To look for yourself, in another terminal, from here on:", *steps])
     tools = dataclasses.replace(tools, narrator=Narrator())  # whose clock starts with the story
     try:
         Story(tools, read_manifest(options.image_prefix), options.kill_rank).tell()

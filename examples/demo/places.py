@@ -108,10 +108,6 @@ class Current:
     def clear(self, resource: str) -> None:
         """Delete the job and the release; the API stays, because it may hold others' jobs."""
         release.uninstall(self._reach(), resource)
-        self.narrator.text(
-            ["The API elasticjobs.rdzv.dev stays. To remove it with every job of that kind:"]
-        )
-        self.narrator.command("kubectl delete crd elasticjobs.rdzv.dev")
 
     def next_steps(self) -> Sequence[str]:
         """Nothing: kubectl speaks to this cluster already."""

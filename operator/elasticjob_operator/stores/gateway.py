@@ -166,4 +166,6 @@ async def lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 
 def words_of(error: BaseException) -> str:
     """Return what an error says of itself, its name if nothing."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot connect: {error.strerror or error.os_error}"
     return str(error) or type(error).__name__

@@ -93,7 +93,8 @@ def test_without_go_the_error_names_what_was_to_be_built(
 
 
 def pretend_go(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    (folder / "go").write_text(f"#!/bin/sh\n{script}\n")
+    version = '[ "$1" = version ] && echo go version go1.99.0 linux/amd64 && exit'
+    (folder / "go").write_text(f"#!/bin/sh\n{version}\n{script}\n")
     (folder / "go").chmod(0o755)
     monkeypatch.setenv("PATH", str(folder), prepend=":")
 
@@ -128,3 +129,24 @@ def test_our_own_go_programs_are_formatted() -> None:
     programs = [paths.HERE / name for name in binaries._SOURCES if name.endswith(".go")]
     found = subprocess.run(["gofmt", "-l", *programs], capture_output=True, text=True, check=True)
     assert found.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("echo go version go1.19.8 linux/amd64", "too old: go version go1.19.8"),
+        ("echo go: toolchain not available >&2; exit 1", "too old: go: toolchain not available"),
+    ],
+)
+def test_a_go_that_is_too_old_is_told_before_anything_is_built(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, words: str
+) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "go").write_text(f"#!/bin/sh\n{script}\n")
+    (programs / "go").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    with pytest.raises(LocalClusterError, match=rf"built with Go 1\.26.*{words}"):
+        binaries.check()
+    pretend_go(programs, "exit 1", monkeypatch)
+    binaries.check()
