@@ -15,7 +15,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from torch.distributed import FileStore, Store, TCPStore
 from torch.distributed.elastic.events import NodeState, construct_and_record_rdzv_event
@@ -67,6 +67,8 @@ class C10dRendezvousBackend(RendezvousBackend):
         ValueError: the run id is empty.
         RendezvousConnectionError: the store cannot be reached.
     """
+
+    options: ClassVar = OPTIONS
 
     def __new__(cls, store: Store, run_id: str) -> C10dRendezvousBackend:  # noqa: ARG004, PYI034
         offers_more = cls is C10dRendezvousBackend and isinstance(store, TCPStore)

@@ -15,18 +15,23 @@ import socket
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
-from torch.distributed import Store
+from torch.distributed import PrefixStore, Store
 from torch.distributed.elastic.events import NodeState, construct_and_record_rdzv_event
 from torch.distributed.elastic.rendezvous import api as torch_api
 
-from rdzv_client import api, identity, options, wire
+from rdzv_client import api, identity, options, participation, wire
 from rdzv_client.backends import Backend
 from rdzv_client.backends.blob import Alone, BlobBackend
 from rdzv_client.handler import ProtocolHandler
-from rdzv_client.rendezvous_settings import RendezvousSettings, RendezvousTimeout, options_of
-from rdzv_client.round_store import RoundOverError
+from rdzv_client.rendezvous_settings import (
+    RendezvousSettings,
+    RendezvousTimeout,
+    arguments_of,
+    options_of,
+)
+from rdzv_client.round_store import Connection, RoundOverError, Standing
 from rdzv_client.session import Session
 
 __all__ = [
@@ -108,6 +113,8 @@ class DynamicRendezvousHandler(ProtocolHandler):
         backend_name: The backend's name.
         session: This member's seat in the run; the handler starts it.
         chosen: How long to wait for what.
+        store: What the agents exchange their ranks through, under a prefix that is new in every
+            round; None: a TCPStore that is new in every round, on the node with rank 0.
     """
 
     _node_desc_generator: ClassVar = _NodeDescGenerator()
@@ -119,15 +126,18 @@ class DynamicRendezvousHandler(ProtocolHandler):
         backend_name: str,
         session: Session,
         chosen: options.Options,
+        *,
+        store: Store | None = None,
     ) -> None:
         super().__init__(backend_name, settings.run_id, session, chosen)
         self._this_node, self._settings = node, settings
+        self._store = store
 
     @classmethod
     def from_backend(  # noqa: PLR0917 - torch's signature
         cls,
         run_id: str,
-        store: Store,  # noqa: ARG003 - torch's signature
+        store: Store | None,
         backend: RendezvousBackend,
         min_nodes: int,
         max_nodes: int,
@@ -144,8 +154,9 @@ class DynamicRendezvousHandler(ProtocolHandler):
 
         Args:
             run_id: The run.
-            store: Not used, and may be None: what the nodes of a round share is a TCPStore that is
-                new in every round, on the node with rank 0.
+            store: What to return with each round, under a prefix of the round's own. Where it is
+                None, or the backend is this library's on etcd or TCPStore, a TCPStore on the node
+                with rank 0 is returned, new in every round; the workers use that in any case.
             backend: Where the nodes meet.
             min_nodes: Least nodes of a round.
             max_nodes: Most nodes of a round.
@@ -186,7 +197,8 @@ class DynamicRendezvousHandler(ProtocolHandler):
         member, keys = _open(backend, run_id, record, chosen)
         session = Session(member, keys, record, chosen.timing)
         node = cls._node_desc_generator.generate(record.addr)
-        return cls(node, settings, backend.name, session, chosen)
+        shared = store if isinstance(member, BlobBackend) else None
+        return cls(node, settings, backend.name, session, chosen, store=shared)
 
     @property
     def settings(self) -> RendezvousSettings:
@@ -216,6 +228,12 @@ class DynamicRendezvousHandler(ProtocolHandler):
             except RoundOverError:
                 continue  # somebody was lost meanwhile; the agent's workers have not started yet
 
+    def _connect(self, step: participation.Enter) -> Connection | Standing:
+        if self._store is None:
+            return super()._connect(step)
+        prefix = f"torch.rendezvous.{self._run_id}.{step.round.number}"
+        return Standing(PrefixStore(prefix, self._store))
+
     def _with_own_address(self, info: api.RendezvousInfo) -> api.RendezvousInfo:
         bootstrap = api.RendezvousStoreInfo.build(
             info.rank, info.store, local_addr=self._session.record.addr
@@ -235,12 +253,8 @@ def _open(
     return BlobBackend(state, keys, record, chosen, (torch_api.RendezvousStateError,)), keys
 
 
-_TIMEOUTS: Final = ("join", "last_call", "close", "heartbeat")
-_KEEP_ALIVE: Final = ("keep_alive_interval", "keep_alive_max_attempt")
-
-
 def create_handler(
-    store: Store, backend: RendezvousBackend, params: api.RendezvousParameters
+    store: Store | None, backend: RendezvousBackend, params: api.RendezvousParameters
 ) -> DynamicRendezvousHandler:
     """Create a handler from parameters.
 
@@ -259,7 +273,9 @@ def create_handler(
     ``cas_backoff_max_seconds``  the longest pause before a write is tried again
     ===========================  ===========================================================
 
-    and those of :class:`rdzv_client.options.Options`. Others are left to the backend.
+    and those of :class:`rdzv_client.options.Options`. A backend that reads others names them in an
+    attribute ``options``; to one that has none, all are left that do not look like one of these
+    misspelt.
 
     Args:
         store: See :meth:`DynamicRendezvousHandler.from_backend`.
@@ -282,15 +298,9 @@ def create_handler(
 
 
 def _create(
-    store: Store, backend: RendezvousBackend, params: api.RendezvousParameters
+    store: Store | None, backend: RendezvousBackend, params: api.RendezvousParameters
 ) -> DynamicRendezvousHandler:
-    ours = options.select(params.config)
-    timeout = RendezvousTimeout(
-        **{name: _timeout(ours.pop(f"{name}_timeout", None), name) for name in _TIMEOUTS}
-    )
-    torchs = {name: ours.pop(name) for name in _KEEP_ALIVE if name in ours}
-    if torchs:
-        ours.setdefault("lease_ttl", options.lease_of(**torchs))
+    ours = options.select(params.config, getattr(backend, "options", None))
     return DynamicRendezvousHandler.from_backend(
         params.run_id,
         store,
@@ -298,29 +308,6 @@ def _create(
         params.min_nodes,
         params.max_nodes,
         params.local_addr,
-        timeout,
-        **torchs,
-        cas_backoff_max_seconds=_longest_pause_s(ours.pop("cas_backoff_max_seconds", 0.0)),
         endpoint=params.endpoint,
-        **ours,
+        **arguments_of(ours),
     )
-
-
-def _timeout(value: Any, name: str) -> timedelta | None:
-    """Torch's own words for one that is not positive; the options' for what is no number."""
-    if value is None:
-        return None
-    try:
-        return timedelta(seconds=options.number(value))
-    except (TypeError, ValueError, OverflowError):
-        options.parse({f"{name}_timeout": value})
-        raise
-
-
-def _longest_pause_s(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"cas_backoff_max_seconds({value!r}) is not a valid float value."
-        ) from None

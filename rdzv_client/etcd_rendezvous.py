@@ -8,7 +8,7 @@ lost are noticed, and a node that leaves does not close the run for the others.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import quote
@@ -27,7 +27,7 @@ from rdzv_client.backends.run_lease import RunLease
 from rdzv_client.etcd_store import EtcdStore
 from rdzv_client.handler import ProtocolHandler
 from rdzv_client.options import Options
-from rdzv_client.round_store import Connection, RoundOverError, RoundStore
+from rdzv_client.round_store import RoundOverError, RoundStore, Standing
 from rdzv_client.session import Session
 
 __all__ = [
@@ -181,20 +181,10 @@ class EtcdRendezvousHandler(ProtocolHandler):
         keys = self._rdzv_impl.setup_kv_store(step.round.number)
         world_size = step.round.world_size
         in_round = RoundStore(
-            _Connected(keys), world_size, self._is_disturbed, self._finish, self._settled
+            Standing(keys), world_size, self._is_disturbed, self._finish, self._settled
         )
         where = api.RendezvousStoreInfo(step.store.host, step.store.port)
         return api.RendezvousInfo(_RoundKeys(keys, in_round), step.rank, world_size, where)
-
-
-class _Connected(Connection):
-    """The keys of a round in etcd, where its members are already."""
-
-    def __init__(self, keys: EtcdStore) -> None:
-        self._keys, self.timeout = keys, keys.timeout
-
-    def open(self, is_over: Callable[[], bool]) -> EtcdStore:  # noqa: ARG002 - it is there
-        return self._keys
 
 
 class _RoundKeys(EtcdStore):
@@ -244,10 +234,10 @@ def create_rdzv_handler(params: api.RendezvousParameters) -> EtcdRendezvousHandl
     and those of :func:`rdzv_client.etcd_connection.from_parameters`.
 
     Raises:
-        ValueError: an option that is not as it must be.
+        ValueError: an option that is not as it must be, or that nobody reads.
         RendezvousConnectionError: etcd cannot be reached.
     """
-    options.warn_of_unknown(params.config, _OPTIONS | etcd_connection.OPTIONS)
+    options.refuse_unknown(params.config, _OPTIONS | etcd_connection.OPTIONS)
     limit_s = _whole_seconds(params, "timeout", _DEFAULT_TIMEOUT)
     last_call_s = _whole_seconds(params, "last_call_timeout", _DEFAULT_LAST_CALL_TIMEOUT)
     run = EtcdRendezvous(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode, b64encode
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from rdzv_client import api, etcd3_adapter, etcd_connection, etcdv3, wire
 from rdzv_client.backends import Backend
@@ -40,6 +40,8 @@ class EtcdRendezvousBackend(RendezvousBackend):
         ValueError: the run id is empty.
         TypeError: the client is of another kind.
     """
+
+    options: ClassVar = etcd_connection.OPTIONS
 
     def __init__(
         self, client: Any, run_id: str, key_prefix: str | None = None, ttl: int | None = None

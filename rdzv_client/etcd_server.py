@@ -36,8 +36,8 @@ def find_free_port() -> socket.socket:
     failures = []
     for family, *_ in socket.getaddrinfo("localhost", None, type=socket.SOCK_STREAM):
         with contextlib.ExitStack() as stack:
-            sock = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
             try:
+                sock = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
                 sock.bind(("localhost", 0))
                 sock.listen(0)
             except OSError as error:
@@ -45,7 +45,7 @@ def find_free_port() -> socket.socket:
                 continue
             stack.pop_all()
             return sock
-    raise RuntimeError(f"no free port on localhost: {'; '.join(failures)}")
+    raise RuntimeError(f"Failed to create a socket on localhost: {'; '.join(failures)}")
 
 
 def stop_etcd(

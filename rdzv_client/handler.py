@@ -326,15 +326,17 @@ class ProtocolHandler(api.RendezvousHandler):
     def _info(self, step: participation.Enter) -> api.RendezvousInfo:
         hosted = self._bound and self._bound[0] == step.round.proposal
         self._bound = self._bound if hosted else None
-        connection = round_store.Connection(
-            step.store, self._options.join_timeout, self._bound[1] if self._bound else None
-        )
         world_size = step.round.world_size
         store = round_store.RoundStore(
-            connection, world_size, self._is_disturbed, self._finish, self._settled
+            self._connect(step), world_size, self._is_disturbed, self._finish, self._settled
         )
         address = api.RendezvousStoreInfo(step.store.host, step.store.port)
         return api.RendezvousInfo(store, step.rank, world_size, address)
+
+    def _connect(self, step: participation.Enter) -> round_store.Connection | round_store.Standing:
+        """What the agents of the round exchange their ranks through."""
+        hosted = self._bound[1] if self._bound else None
+        return round_store.Connection(step.store, self._options.join_timeout, hosted)
 
     # --- going out ---
 

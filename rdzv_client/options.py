@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from rdzv_client import identity
 from rdzv_client.view import Timing
-
-log = logging.getLogger(__name__)
 
 # torchrun gives these to every backend, whatever it is.
 _NOT_OURS: Final = frozenset({"timeout", "rank", "is_host", "store_type"})
@@ -70,7 +67,8 @@ _LEAST: Final[Mapping[str, float]] = {
 }
 _KEEP_ALIVE: Final = ("keep_alive_interval", "keep_alive_max_attempt")
 _SECONDS: Final = frozenset(field.name for field in fields(Options))
-_KNOWN: Final = _SECONDS | set(_KEEP_ALIVE) | set(identity.OPTIONS)
+NAMES: Final = _SECONDS | set(_KEEP_ALIVE) | set(identity.OPTIONS)
+_MISSPELT: Final = 0.85
 
 
 class OptionError(ValueError):
@@ -99,7 +97,7 @@ def parse(config: Mapping[str, Any]) -> Options:
         ValueError: an option that does not exist, or a value that is not allowed.
     """
     given = {name: value for name, value in config.items() if value is not None}
-    refuse_unknown(given)
+    refuse_unknown(given, NAMES)
     seconds = {name: _seconds(name, given[name]) for name in given if name in _SECONDS}
     keep_alive = {name: given[name] for name in _KEEP_ALIVE if name in given}
     if keep_alive and "lease_ttl" not in seconds:
@@ -107,41 +105,42 @@ def parse(config: Mapping[str, Any]) -> Options:
     return Options(**seconds)
 
 
-def refuse_unknown(config: Mapping[str, Any], others: Iterable[str] = ()) -> None:
+def refuse_unknown(config: Mapping[str, Any], known: Iterable[str]) -> None:
     """Raise ValueError for an option that nobody reads.
 
     Args:
         config: Names and values.
-        others: The options that are known beside ours: those of the backend.
+        known: The options that are read; :data:`NAMES` are those of every protocol handler.
     """
-    known = _KNOWN | set(others)
+    known = frozenset(known)
     for name in sorted(set(config) - known - _NOT_OURS):
-        alike = _nearest(name, known)
-        hint = f"did you mean {alike}? " if alike else ""
-        raise ValueError(
-            f"unknown rendezvous option {name}={config[name]!r}: {hint}known are "
-            f"{', '.join(sorted(known))}"
-        )
+        _refuse(name, config[name], known, _nearest(name, known))
 
 
-def select(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of the options that are ours; the others are a backend's that is not.
+def select(config: Mapping[str, Any], backends: Iterable[str] | None = None) -> dict[str, Any]:
+    """Return those of the options that are ours; the others are the backend's.
 
-    One that looks like one of ours misspelt is warned of.
+    Args:
+        config: Names and values.
+        backends: The options that the backend reads; None if it does not say which.
+
+    Raises:
+        ValueError: an option that nobody reads. Where the backend does not say what it reads, only
+            one that looks like one of ours misspelt.
     """
-    for name in sorted(set(config) - _KNOWN - _NOT_OURS):
-        if alike := _nearest(name, _KNOWN, at_least=0.85):
-            log.warning("Unknown rendezvous option %r; did you mean %r?", name, alike)
-    return {name: value for name, value in config.items() if name in _KNOWN and value is not None}
+    if backends is not None:
+        refuse_unknown(config, NAMES | set(backends))
+    for name in sorted(set(config) - NAMES - _NOT_OURS - set(backends or ())):
+        if alike := _nearest(name, NAMES, at_least=_MISSPELT):
+            _refuse(name, config[name], NAMES, alike)
+    return {name: value for name, value in config.items() if name in NAMES and value is not None}
 
 
-def warn_of_unknown(config: Mapping[str, Any], known: Iterable[str]) -> None:
-    """Warn of each option that nobody reads, where torch's own handlers take any in silence."""
-    known = sorted(known)
-    for name in sorted(set(config) - set(known) - _NOT_OURS):
-        alike = _nearest(name, known)
-        hint = f"did you mean {alike!r}? Known" if alike else "known"
-        log.warning("Unknown rendezvous option %r: %s are %s.", name, hint, ", ".join(known))
+def _refuse(name: str, value: Any, known: Iterable[str], alike: str | None) -> NoReturn:
+    hint = f"did you mean {alike}? " if alike else ""
+    raise ValueError(
+        f"unknown rendezvous option {name}={value!r}: {hint}known are {', '.join(sorted(known))}"
+    )
 
 
 def _nearest(name: str, known: Iterable[str], at_least: float = 0.6) -> str | None:

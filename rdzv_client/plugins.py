@@ -48,13 +48,13 @@ def _create(params: Any, create_backend: Callable[[Any], Any], known: frozenset[
     from rdzv_client import api, dynamic_rendezvous, options  # noqa: PLC0415
 
     _show_log_of_torchrun()
-    options.refuse_unknown(params.config, known)
+    options.refuse_unknown(params.config, options.NAMES | known)
     bounds = (params.min_nodes, params.max_nodes)
     ours = api.RendezvousParameters(
         params.backend, params.endpoint, params.run_id, *bounds, params.local_addr, **params.config
     )
     try:
-        backend, store = create_backend(ours)
+        backend, _ = create_backend(ours)
     except ValueError as error:
         if isinstance(error.__cause__, options.OptionError):
             raise error.__cause__ from None  # torch's sentence leaves out what was given
@@ -63,7 +63,7 @@ def _create(params: Any, create_backend: Callable[[Any], Any], known: frozenset[
         where = f"the rendezvous endpoint {params.endpoint!r} of backend {params.backend!r}"
         words = str(error.__cause__ or error).strip().partition("\n")[0]
         raise api.RendezvousConnectionError(f"{where} cannot be reached: {words}") from error
-    return dynamic_rendezvous.create_handler(store, backend, ours)
+    return dynamic_rendezvous.create_handler(None, backend, ours)
 
 
 def _show_log_of_torchrun() -> None:

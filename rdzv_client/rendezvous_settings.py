@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Final
 from rdzv_client import options
 
 _READ_TIMEOUT_S: Final = 60
+_TIMEOUTS: Final = ("join", "last_call", "close", "heartbeat")
+_KEEP_ALIVE: Final = ("keep_alive_interval", "keep_alive_max_attempt")
 
 
 class RendezvousTimeout:
@@ -126,6 +128,41 @@ def options_of(settings: RendezvousSettings, lease_s: float) -> dict[str, Any]:
     if lease_s != options.lease_of():
         chosen["lease_ttl"] = lease_s
     return {**chosen, "cas_backoff_max_seconds": settings.cas_backoff_max_seconds}
+
+
+def arguments_of(config: dict[str, Any]) -> dict[str, Any]:
+    """Return options by name as the arguments of ``DynamicRendezvousHandler.from_backend``.
+
+    Raises:
+        ValueError: one has a value that is not allowed.
+    """
+    rest = dict(config)
+    timeouts = {name: _timeout(rest.pop(f"{name}_timeout", None), name) for name in _TIMEOUTS}
+    keep_alive = {name: rest[name] for name in _KEEP_ALIVE if name in rest}
+    if keep_alive:
+        rest.setdefault("lease_ttl", options.lease_of(**keep_alive))
+    rest["cas_backoff_max_seconds"] = _longest_pause_s(rest.get("cas_backoff_max_seconds", 0.0))
+    return {"timeout": RendezvousTimeout(**timeouts), **rest}
+
+
+def _timeout(value: Any, name: str) -> timedelta | None:
+    """Torch's own words for one that is not positive; the options' for what is no number."""
+    if value is None:
+        return None
+    try:
+        return timedelta(seconds=options.number(value))
+    except (TypeError, ValueError, OverflowError):
+        options.parse({f"{name}_timeout": value})
+        raise
+
+
+def _longest_pause_s(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"cas_backoff_max_seconds({value!r}) is not a valid float value."
+        ) from None
 
 
 def read_timeout_of(params: Any) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from torch.distributed import DistError, DistStoreError, Store, TCPStore
+from torch.distributed import DistError, DistStoreError, PrefixStore, Store, TCPStore
 
 from rdzv_client import wire
 from rdzv_client.rank_exchange import RankExchange
@@ -103,6 +103,22 @@ class Connection:
             self._done.set()
 
 
+class Standing:
+    """In place of a connection, a store to which this agent is connected already.
+
+    Args:
+        store: The store; its own time-out counts.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.timeout: timedelta = store.timeout
+        self._store = store
+
+    def open(self, is_over: Callable[[], bool]) -> Store:  # noqa: ARG002 - it is there
+        """Return the store."""
+        return self._store
+
+
 class RoundStore(Store):  # type: ignore[misc]
     """A round's store as the agent uses it.
 
@@ -117,7 +133,7 @@ class RoundStore(Store):  # type: ignore[misc]
 
     def __init__(
         self,
-        connection: Connection,
+        connection: Connection | Standing,
         world_size: int,
         is_over: Callable[[], bool],
         finish: Callable[[], None],
@@ -130,8 +146,14 @@ class RoundStore(Store):  # type: ignore[misc]
         self._timeout = connection.timeout
 
     @property
-    def _store(self) -> TCPStore:
+    def _store(self) -> Store:
         return self._connection.open(self._is_over)
+
+    @property
+    def underlying_store(self) -> Store:
+        """The store in which the keys lie; without their prefix, where they have one."""
+        store = self._store
+        return store.underlying_store if isinstance(store, PrefixStore) else store
 
     @property
     def timeout(self) -> timedelta:
@@ -212,8 +234,13 @@ class RoundStore(Store):  # type: ignore[misc]
         left = timedelta(seconds=max(0.001, ends_at - time.monotonic()))
         try:
             self._store.wait(list(keys), min(left, _SLICE))
-        except DistStoreError:
-            if time.monotonic() >= ends_at:
+        except RuntimeError as error:
+            if time.monotonic() >= ends_at or not _means_time_out(error):
                 raise
             return False
         return True
+
+
+def _means_time_out(error: RuntimeError) -> bool:
+    """Whether a store that says so has waited in vain; a FileStore has no error of its own."""
+    return isinstance(error, DistStoreError) or type(error) is RuntimeError

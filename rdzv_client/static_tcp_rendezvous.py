@@ -129,9 +129,10 @@ def create_rdzv_handler(params: RendezvousParameters) -> RendezvousHandler:
             rank, and ``timeout`` is in seconds (600).
 
     Raises:
-        ValueError: the rank, the host or the port is missing, or a value is not allowed.
+        ValueError: the rank, the host or the port is missing, a value is not allowed, or an option
+            that nobody reads.
     """
-    options.warn_of_unknown(params.config, ("rank", "timeout"))
+    options.refuse_unknown(params.config, ("rank", "timeout"))
     rank = params.get_as_int("rank")
     if rank is None:
         raise ValueError(

@@ -11,6 +11,7 @@ from stores import FaultyMemory
 
 pytest.importorskip("torch", reason="the training environment is not installed")
 
+from torch.distributed import HashStore
 from torch.distributed.elastic import rendezvous as torch_rendezvous
 
 from rdzv_client import api
@@ -26,7 +27,7 @@ class Nodes:
         self.backend = FaultyMemory()
         self._stack = stack
 
-    def node(self, low=2, high=2, **config):
+    def node(self, low=2, high=2, store=None, **config):
         params = api.RendezvousParameters(
             backend="memory",
             endpoint="localhost",
@@ -35,7 +36,7 @@ class Nodes:
             max_nodes=high,
             **{**FAST, **config},
         )
-        handler = create_handler(None, self.backend, params)
+        handler = create_handler(store, self.backend, params)
         self._stack.callback(handler.shutdown)
         return handler
 
@@ -148,6 +149,21 @@ def test_workers_meet_in_the_store_of_their_round_which_is_new_in_every_round(ru
     assert not second.store.check(["key"])
     assert second.bootstrap_store_info == other.bootstrap_store_info
     assert second.bootstrap_store_info != first.bootstrap_store_info
+
+
+def test_the_agents_share_a_store_that_was_given_and_their_workers_that_of_the_round(run):
+    given = HashStore()
+    a, b = (run.node(store=given) for _ in range(2))
+    first, second = enter(a, b)
+    first.store.set("key", "value")
+    assert second.store.get("key") == b"value"
+    assert given.get(f"torch.rendezvous.run.{a._entered.round.number}/key") == b"value"
+    assert first.store.underlying_store == given
+    assert first.bootstrap_store_info.master_port == a._session.round.store.port
+    again = Entry(a)
+    assert told(b)
+    enter(b)
+    assert not again.result().store.check(["key"])
 
 
 def test_workers_that_do_not_share_it_agree_on_another_place(run, monkeypatch):

@@ -139,6 +139,23 @@ def test_a_free_port_is_held_until_it_is_given_away():
             other.bind((host, port))
 
 
+def test_an_address_that_gives_no_socket_is_passed_over_for_a_port(monkeypatch):
+    addresses = socket.getaddrinfo("127.0.0.1", None, type=socket.SOCK_STREAM) * 2
+    made, real = iter([OSError("no more files"), None]), socket.socket
+
+    def make(*arguments):
+        if error := next(made, OSError("no more files")):
+            raise error
+        return real(*arguments)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
+    monkeypatch.setattr(socket, "socket", make)
+    with find_free_port() as held:
+        assert held.getsockname()[0] == "127.0.0.1"
+    with pytest.raises(RuntimeError, match=r"Failed to create a socket .*: no more files; no more"):
+        find_free_port()
+
+
 def test_stopping_deletes_the_folder_it_is_given(tmp_path):
     (tmp_path / "data").mkdir()
     process = subprocess.Popen(["sleep", "60"])

@@ -60,7 +60,26 @@ def test_another_endpoint_is_refused(endpoint):
         k8s.etcd_endpoints(endpoint)
 
 
-def test_an_option_that_nobody_reads_is_warned_of_with_the_nearest_known(caplog):
-    options.warn_of_unknown({"last_cal_timeout": 5, "timeout": 9}, ["last_call_timeout", "timeout"])
-    assert "'last_cal_timeout': did you mean 'last_call_timeout'?" in caplog.text
-    assert len(caplog.records) == 1
+def test_an_option_that_nobody_reads_is_refused_with_the_nearest_known():
+    given = {"last_cal_timeout": 5, "timeout": 9}
+    with pytest.raises(ValueError, match=r"last_cal_timeout=5: did you mean last_call_timeout[?]"):
+        options.refuse_unknown(given, ["last_call_timeout", "timeout"])
+
+
+@pytest.mark.parametrize(
+    ("given", "backends", "ours"),
+    [
+        ({"bucket": "b", "lease_ttl": 3}, None, {"lease_ttl": 3}),
+        ({"bucket": "b", "lease_ttl": 3}, {"bucket"}, {"lease_ttl": 3}),
+        ({"leese_ttl": 3}, {"leese_ttl"}, {}),
+        ({"bukket": "b"}, None, {}),
+    ],
+)
+def test_a_backend_has_options_of_its_own(given, backends, ours):
+    assert options.select(given, backends) == ours
+
+
+@pytest.mark.parametrize(("given", "backends"), [("bukket", {"bucket"}), ("leese_ttl", None)])
+def test_what_neither_the_backend_nor_we_have_named_is_refused(given, backends):
+    with pytest.raises(ValueError, match="did you mean"):
+        options.select({given: 3}, backends)

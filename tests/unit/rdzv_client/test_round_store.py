@@ -67,6 +67,29 @@ def test_ranks_are_made_up_when_the_round_ends_before_they_are_exchanged(listene
     assert json.loads(store.get("torchelastic/assigned_ranks/1")) == [3, 6, 3, 6]
 
 
+@pytest.mark.parametrize("kind", ["HashStore", "FileStore"])
+def test_one_waits_in_a_store_that_was_given_as_long_as_its_round_lasts(kind, tmp_path):
+    from torch import distributed
+
+    from rdzv_client.round_store import RoundOverError, RoundStore, Standing
+
+    arguments = [str(tmp_path / "file"), 1] if kind == "FileStore" else []
+    given = getattr(distributed, kind)(*arguments)
+    over = iter([False, True])
+    prefixed = Standing(distributed.PrefixStore("round", given))
+    store = RoundStore(prefixed, 2, lambda: next(over), lambda: None, lambda _s: False)
+    store.set("key", "value")
+    assert given.get("round/key") == b"value"
+    assert store.underlying_store is given
+    store.set_timeout(timedelta(seconds=1))
+    with pytest.raises(RuntimeError, match="timeout"):
+        RoundStore(prefixed, 2, lambda: False, lambda: None, lambda _s: False).wait(
+            ["never"], timedelta(milliseconds=50)
+        )
+    with pytest.raises(RoundOverError):
+        store.wait(["never"], timedelta(seconds=30))
+
+
 def test_a_store_that_refuses_is_an_error_that_torch_knows():
     from torch.distributed import DistError
 

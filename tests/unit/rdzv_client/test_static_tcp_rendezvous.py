@@ -134,6 +134,6 @@ def test_the_rank_may_come_as_text_as_it_does_from_the_command_line():
     assert create_rdzv_handler(the_parameters("host:1", rank="0")).rank == 0
 
 
-def test_an_option_that_nobody_reads_is_warned_of(endpoint, caplog):
-    create_rdzv_handler(the_parameters(endpoint, rank=0, timout=60))
-    assert "'timout': did you mean 'timeout'?" in caplog.text
+def test_an_option_that_nobody_reads_is_refused(endpoint):
+    with pytest.raises(ValueError, match=r"timout=60: did you mean timeout[?]"):
+        create_rdzv_handler(the_parameters(endpoint, rank=0, timout=60))
