@@ -21,6 +21,7 @@ from elasticjob_operator.policies import (
     over,
     quorum,
     scale,
+    slow_start,
     store_pods,
     topology,
 )
@@ -106,7 +107,7 @@ def _try_store(observed: Observed, settings: Settings) -> Iterator[actions.Actio
 def _look_again_s(observed: Observed, scaled: scale.Scale) -> float:
     unasked_s = RESYNC_S if observed.store.reachable else STORE_AGAIN_S
     after_s = (scaled.after_s, over.deadline_s(observed), node_loss.look_again_s(observed))
-    delays = (unasked_s, *after_s)
+    delays = (unasked_s, *after_s, slow_start.look_again_s(observed))
     return min(delay_s for delay_s in delays if delay_s is not None)
 
 

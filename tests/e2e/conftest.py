@@ -270,6 +270,12 @@ class Job:
     def delete(self):
         self.tools.show("kubectl", "delete", f"elasticjob/{self.name}", timeout_s=60)
 
+    def finish(self):
+        """Have the workers of the last round, which tick, end with success; wait for Complete."""
+        for pod in self.known.rounds[-1].members:
+            self.tools.ask("kubectl", "exec", pod, "--", "touch", "/tmp/finish")
+        return self.wait("Complete", lambda known: known.holds("Complete"))
+
     def pods(self):
         """The names of its worker pods that exist now."""
         selector = f"--selector=rdzv.dev/job={self.name},rdzv.dev/role=worker"

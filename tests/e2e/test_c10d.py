@@ -20,7 +20,8 @@ def round_stands(known):
 
 
 def test_an_empty_host_in_its_place_costs_no_round_and_no_restart(run, manifest):
-    job = run(manifest(epochs=2000, width=32, rendezvous={"backend": "c10d"}))
+    tidy = {"ttlSecondsAfterFinished": 3}
+    job = run(manifest(ticking=True, rendezvous={"backend": "c10d"}, runPolicy=tidy))
     job.wait("two epochs of two workers", lambda known: story.count_epochs(known, 2) >= 2)
     before = job.known
     assert before.job["status"]["rendezvous"]["endpoint"].startswith("c10d://digits-rdzv.")
@@ -44,5 +45,8 @@ def test_an_empty_host_in_its_place_costs_no_round_and_no_restart(run, manifest)
     restarts = known.job["status"]["restarts"]
     assert (restarts["counted"], restarts["infrastructure"]) == (0, 0)
 
-    job.delete()
+    known = job.finish()
+    words = "all 3 workers of round 2 ended with success"
+    assert known.condition("Complete")["message"] == words
     job.wait_until_nothing_remains()
+    assert not job.tools.ask("kubectl", "get", "elasticjobs", "--output=name"), "its time is over"

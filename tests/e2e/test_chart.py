@@ -99,7 +99,9 @@ def test_a_job_outlives_its_operators(operator, installation, run, manifest):
 
     installation.install()
     job.scale(2)
-    known = job.wait("two workers", lambda known: known.job["status"]["replicas"] == 2)
+    job.wait("two workers", lambda known: known.job["status"]["replicas"] == 2)
+    job.wait("a round of two workers", lambda known: story.is_round_of(known, 2))
+    known = job.finish()
     assert known.job["status"]["restarts"]["counted"] == 0
     assert known.job["status"]["restarts"]["infrastructure"] == 1, "the one that was killed"
     assert known.job["metadata"]["uid"] == before.job["metadata"]["uid"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from elasticjob_operator import history
 from elasticjob_operator.pod_status import IMAGE_TROUBLES, Trouble
-from elasticjob_operator.policies import Facts, store_pods, topology
+from elasticjob_operator.policies import Facts, slow_start, store_pods, topology
 from elasticjob_operator.provisioning import names
 
 
@@ -102,7 +102,8 @@ def pods_starting(facts: Facts) -> Waiting | None:
     running = sum(pod.running for pod in facts.observed.pods)
     if running >= least or history.state(facts.observed.store) == "Formed":
         return None
-    return Waiting("WaitingForPods", f"{running} of {wanted} pods run; at least {least} must")
+    words = f"{running} of {wanted} pods run; at least {least} must"
+    return Waiting("WaitingForPods", words + _slow(facts))
 
 
 def round_forming(facts: Facts) -> Waiting | None:
@@ -119,7 +120,7 @@ def round_forming(facts: Facts) -> Waiting | None:
 def training(facts: Facts) -> Waiting | None:
     told = facts.rendezvous
     words = history.words(told.history[-1]) if told.history else f"round {told.round} stands"
-    return Waiting("Training", words + _unplaced(facts))
+    return Waiting("Training", words + _unplaced(facts) + _slow(facts))
 
 
 CHECKS: tuple[Callable[[Facts], Waiting | None], ...] = (
@@ -149,6 +150,11 @@ def _unplaced(facts: Facts) -> str:
     nodes = sorted({pod.node for pod in unknown})
     some = f"{', '.join(nodes[:4])}{' and others' if nodes[4:] else ''}"
     return f"{words}: they run on {some} without the label {key}"
+
+
+def _slow(facts: Facts) -> str:
+    words = slow_start.words(facts.observed)
+    return f"; {words}" if words else ""
 
 
 def _beside(facts: Facts, words: str) -> str:

@@ -6,7 +6,7 @@ from builders import a_job, a_pod, a_round, deleting, ended, outlived, pending, 
 from decisions import created, deleted, kinds, marked_gone, planned, told, written
 
 from elasticjob_operator import actions, api, closing, plan
-from elasticjob_operator.policies import scale
+from elasticjob_operator.policies import scale, slow_start
 
 # --- starting ----------------------------------------------------------------------------------
 
@@ -35,6 +35,12 @@ def test_of_very_many_pods_the_rest_is_made_by_the_next_look_which_comes_at_once
 
 def test_a_store_that_does_not_answer_is_looked_at_again_unasked():
     assert planned(seen().silent_store()).after_s == plan.STORE_AGAIN_S
+
+
+def test_a_pod_that_takes_long_to_start_is_looked_at_again_unasked():
+    starting = seen().pods(a_pod(0), pending(a_pod(1)))
+    assert planned(starting).after_s == slow_start.SLOW_S - 60
+    assert planned(starting.later(30)).after_s == plan.RESYNC_S
 
 
 def test_nothing_is_done_twice():

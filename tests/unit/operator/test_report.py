@@ -74,6 +74,20 @@ def test_a_transition_time_moves_only_with_the_status():
         ),
         (seen().pods(a_pod(0), pending(a_pod(1))), "1 of 2 pods run; at least 2 must"),
         (
+            seen().pods(a_pod(0), pending(a_pod(1))).later(30),
+            (
+                "1 of 2 pods run; at least 2 must; pod digits-1-0 does not run after 90 s:"
+                " `kubectl describe pod digits-1-0` tells why"
+            ),
+        ),
+        (
+            standing(*BOTH).pods(*BOTH, pending(a_pod(2)), pending(a_pod(3))).later(30),
+            (
+                "round 1: 2 workers, formed in 0.2 s; because all joined; 2 pods, among them"
+                " digits-2-0, do not run after 90 s: `kubectl describe pod digits-2-0` tells why"
+            ),
+        ),
+        (
             seen().silent_store("connection refused"),
             "the rendezvous store is starting (connection refused)",
         ),
