@@ -12,6 +12,7 @@ import logging
 import math
 import random
 import threading
+import time
 from typing import Final
 
 from rdzv_client import publication, wire
@@ -138,7 +139,7 @@ class C10dBackend:
     def stop(self) -> None:
         self._stopped = True
         self._nudged.set()
-        ear = self._ear
+        ear, ends_at = self._ear, time.monotonic() + _RETURN_S
         if ear and ear.is_alive():
             ear.give_up()
             try:
@@ -146,7 +147,7 @@ class C10dBackend:
             except StoreUnavailable as error:
                 log.debug("The listening thread could not be woken: %s", error)
             ear.join(_RETURN_S)
-        self._line.close()
+        self._line.close(max(0.0, ends_at - time.monotonic()))
 
     # --- the connection ---
 

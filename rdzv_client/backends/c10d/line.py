@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
@@ -55,6 +56,7 @@ class Line:
         self._connect, self._timeout_s, self._name = connect, timeout_s, name
         self._lock = threading.Lock()
         self._worker: _Worker | None = None
+        self._given_up: list[_Worker] = []
         self._closed = False
 
     def call(
@@ -90,11 +92,18 @@ class Line:
             named = words if self._name in words else f"{self._name}: {words}"
             raise StoreUnavailable(named) from error
 
-    def close(self) -> None:
-        """Let go of the connection. A job that is being done is done to its end."""
+    def close(self, wait_s: float = 0.0) -> None:
+        """Let go of the connection. A job that is being done is done to its end.
+
+        Args:
+            wait_s: How long to wait for that at most.
+        """
         self._closed = True
         if worker := self._worker:
             self._give_up(worker)
+        ends_at = time.monotonic() + wait_s
+        for worker in self._given_up:
+            worker.join(max(0.0, ends_at - time.monotonic()))
 
     def _open(self) -> _Worker:
         with self._lock:
@@ -107,6 +116,7 @@ class Line:
     def _give_up(self, worker: _Worker) -> None:
         worker.end()
         with self._lock:
+            self._given_up = [*filter(_Worker.is_alive, self._given_up), worker]
             if self._worker is worker:
                 self._worker = None
 
@@ -119,7 +129,14 @@ class _Worker:
         self._jobs = queue.SimpleQueue()
         self._connect = connect
         self.connected = False
-        threading.Thread(target=self._work, name="rendezvous-store", daemon=True).start()
+        self._thread = threading.Thread(target=self._work, name="rendezvous-store", daemon=True)
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def join(self, timeout_s: float) -> None:
+        self._thread.join(timeout_s)
 
     def submit(self, job: Callable[[Store], T]) -> Future[T]:
         future: Future[T] = Future()

@@ -174,6 +174,17 @@ def test_what_a_job_has_to_say_itself_is_not_the_connections_fault():
     line.close()
 
 
+def test_at_the_end_a_call_that_was_given_up_may_come_back_for_a_process_that_ends_amid_it_aborts():
+    line, answer, done = Line(Doors(), timeout_s=0.05), threading.Event(), []
+    with pytest.raises(StoreUnavailable):
+        line.call(lambda _: done.append(answer.wait(60)), timeout_s=0.05)
+    line.close()
+    assert not done, "it may be that it never comes"
+    threading.Timer(0.05, answer.set).start()
+    line.close(wait_s=60)
+    assert done == [True]
+
+
 def test_after_the_end_nothing_is_opened():
     line = Line(Doors(), timeout_s=5)
     line.close()
