@@ -46,9 +46,10 @@ def create_handler(params: Any) -> Any:
     from rdzv_client.session import Session  # noqa: PLC0415
 
     show_log()
-    chosen = options.parse(params.config)
+    config = options.unquoted(params.config)
+    chosen = options.parse(config)
     bounds = (params.min_nodes, params.max_nodes)
-    record = identity.of_pod(os.environ, *bounds, params.local_addr, params.config)
+    record = identity.of_pod(os.environ, *bounds, params.local_addr, config)
     keys = wire.Keys(params.run_id)
     opened = _open_c10d if params.endpoint.startswith(_C10D) else _open_etcd
     session = Session(opened(params.endpoint, keys, record, chosen), keys, record, chosen.timing)

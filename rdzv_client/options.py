@@ -105,6 +105,21 @@ def parse(config: Mapping[str, Any]) -> Options:
     return Options(**seconds)
 
 
+def unquoted(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options without the quotes around the whole of ``--rdzv-conf``.
+
+    A manifest that quotes the list within a string hands them on; a shell would take them off.
+    """
+    for quote in ("'", '"'):
+        first = [name for name in config if name.startswith(quote)]
+        last = [name for name, value in config.items() if str(value).endswith(quote)]
+        if len(first) == len(last) == 1:
+            named = {name.removeprefix(quote): value for name, value in config.items()}
+            name = last[0].removeprefix(quote)
+            return {**named, name: str(named[name]).removesuffix(quote)}
+    return dict(config)
+
+
 def refuse_unknown(config: Mapping[str, Any], known: Iterable[str]) -> None:
     """Raise ValueError for an option that nobody reads.
 

@@ -48,10 +48,11 @@ def _create(params: Any, create_backend: Callable[[Any], Any], known: frozenset[
     from rdzv_client import api, dynamic_rendezvous, options  # noqa: PLC0415
 
     _show_log_of_torchrun()
-    options.refuse_unknown(params.config, options.NAMES | known)
+    config = options.unquoted(params.config)
+    options.refuse_unknown(config, options.NAMES | known)
     bounds = (params.min_nodes, params.max_nodes)
     ours = api.RendezvousParameters(
-        params.backend, params.endpoint, params.run_id, *bounds, params.local_addr, **params.config
+        params.backend, params.endpoint, params.run_id, *bounds, params.local_addr, **config
     )
     try:
         backend, _ = create_backend(ours)

@@ -60,6 +60,17 @@ def test_another_endpoint_is_refused(endpoint):
         k8s.etcd_endpoints(endpoint)
 
 
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_quotes_that_no_shell_has_taken_off_are(quote):
+    given = {f"{quote}join_timeout": "5", "last_call_timeout": f"1{quote}", "timeout": 900}
+    bare = {"join_timeout": "5", "last_call_timeout": "1", "timeout": 900}
+    assert options.unquoted(given) == bare
+    assert options.unquoted({f"{quote}timeout": f"5{quote}"}) == {"timeout": "5"}
+    assert options.unquoted(bare) == bare
+    one_alone = {f"{quote}join_timeout": "5"}
+    assert options.unquoted(one_alone) == one_alone
+
+
 def test_an_option_that_nobody_reads_is_refused_with_the_nearest_known():
     given = {"last_cal_timeout": 5, "timeout": 9}
     with pytest.raises(ValueError, match=r"last_cal_timeout=5: did you mean last_call_timeout[?]"):
