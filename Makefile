@@ -39,7 +39,7 @@ help:  ## list the targets
 demo: preflight-$(CLUSTER) setup-$(CLUSTER)  ## run an ElasticJob on a real Kubernetes (CLUSTER=local|current|kind)
 	@$(BIN)/python -m examples.demo --cluster=$(CLUSTER) $(if $(IMAGES),--image-prefix=$(IMAGES))
 
-test: preflight-local setup-e2e  ## run every check and test; at the end, say what ran and what did not
+test: preflight-local setup-local  ## run every check and test; at the end, say what ran and what did not
 	@$(BIN)/python -m tests.run check fast storms servers cluster
 
 ##@ parts of them
@@ -53,11 +53,14 @@ check: .venv/.ready  ## format, lint, types, import contracts
 test-fast: .venv/.ready $(TRAINING)/.ready  ## everything that needs no server, in under a minute
 	@$(BIN)/python -m tests.run check fast
 
-test-e2e: setup-e2e  ## the end-to-end tests on a local cluster
+test-e2e: setup-local  ## the end-to-end tests on a local cluster
 	@$(BIN)/python -m tests.run cluster
 
 test-kills: setup-local  ## kill a worker KILLS times (20) at random moments of one training
 	@ELASTICJOB_E2E_KILLS=$(KILLS) $(PYTEST) --capture=no tests/e2e -k random_moments
+
+test-network: setup-network  ## network policies enforced on a local cluster: nobody else reaches a job's pods (2 min)
+	@ELASTICJOB_E2E_NETWORK=1 $(PYTEST) --capture=no tests/e2e/test_network.py
 
 scoreboard: .venv/.ready $(TRAINING)/.ready  ## sixteen situations, torch's rendezvous and ours side by side (15 min)
 	@$(BIN)/python -m benchmarks.scoreboard
@@ -93,7 +96,7 @@ setup-local: .venv/.ready
 setup-current setup-kind: .venv/.ready
 
 # One test has network policies enforced; its agent is not part of a cluster.
-setup-e2e: setup-local
+setup-network: setup-local
 	@$(BIN)/python -m localcluster build kube-router > /dev/null
 
 # What torch's own backends for etcd need is kept apart: nothing of ours may come to use it.
@@ -124,6 +127,6 @@ $(TRAINING)/.ready: $(NEEDS)
 	  cp $(NEEDS) $(TRAINING)/requirements.txt; }
 	@touch $@
 
-.PHONY: help demo demo-down test check test-fast test-e2e test-kills scoreboard crds format clean \
+.PHONY: help demo demo-down test check test-fast test-e2e test-kills test-network scoreboard crds format clean \
   bench bench-quick setup-bench preflight-local preflight-current preflight-kind \
-  setup-local setup-current setup-kind setup-e2e binaries
+  setup-local setup-current setup-kind setup-network binaries

@@ -17,6 +17,7 @@ def test_scaling_in_costs_one_round_and_nobody_fails(run, manifest):
     before = job.known.rounds[-1]
     job.scale(1)
     job.wait("an epoch of the one that is left", lambda known: story.count_epochs(known, 1) >= 1)
+    job.wait("its round to be told", lambda known: story.is_round_of(known, 1))
     known = job.wait("two pods to be gone", lambda known: known.job["status"]["replicas"] == 1)
     assert [one.number for one in known.rounds if one.number > before.number] == [before.number + 1]
     assert known.job["status"]["rendezvous"]["history"][-1]["cause"] == "drain"

@@ -5,6 +5,7 @@ Another job without policies is the measure: whoever is cut off from the one rea
 
 import dataclasses
 import json
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -47,6 +48,12 @@ class Pod:
         """Return those of the places at which a TCP connection is made."""
         script = f'for at in "$@"; do ({CONNECT} && echo "$at") & done; wait'
         return set(self.ask("bash", "-c", script, "connect", *sorted(places)).split())
+
+
+pytestmark = pytest.mark.skipif(
+    "ELASTICJOB_E2E_NETWORK" not in os.environ,
+    reason="its agent, which is built for this test alone, takes minutes: `make test-network`",
+)
 
 
 @pytest.fixture
