@@ -65,9 +65,9 @@ _LEAST: Final[Mapping[str, float]] = {
     "lease_ttl": 2.0,
     "cas_backoff_max_seconds": 0.0,
 }
-_KEEP_ALIVE: Final = ("keep_alive_interval", "keep_alive_max_attempt")
+KEEP_ALIVE: Final = ("keep_alive_interval", "keep_alive_max_attempt")
 _SECONDS: Final = frozenset(field.name for field in fields(Options))
-NAMES: Final = _SECONDS | set(_KEEP_ALIVE) | set(identity.OPTIONS)
+NAMES: Final = _SECONDS | set(KEEP_ALIVE) | set(identity.OPTIONS)
 _MISSPELT: Final = 0.85
 
 
@@ -99,7 +99,7 @@ def parse(config: Mapping[str, Any]) -> Options:
     given = {name: value for name, value in config.items() if value is not None}
     refuse_unknown(given, NAMES)
     seconds = {name: _seconds(name, given[name]) for name in given if name in _SECONDS}
-    keep_alive = {name: given[name] for name in _KEEP_ALIVE if name in given}
+    keep_alive = {name: given[name] for name in KEEP_ALIVE if name in given}
     if keep_alive and "lease_ttl" not in seconds:
         seconds["lease_ttl"] = lease_of(**keep_alive)
     return Options(**seconds)

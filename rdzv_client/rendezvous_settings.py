@@ -11,7 +11,6 @@ from rdzv_client import options
 
 _READ_TIMEOUT_S: Final = 60
 _TIMEOUTS: Final = ("join", "last_call", "close", "heartbeat")
-_KEEP_ALIVE: Final = ("keep_alive_interval", "keep_alive_max_attempt")
 
 
 class RendezvousTimeout:
@@ -138,7 +137,7 @@ def arguments_of(config: dict[str, Any]) -> dict[str, Any]:
     """
     rest = dict(config)
     timeouts = {name: _timeout(rest.pop(f"{name}_timeout", None), name) for name in _TIMEOUTS}
-    keep_alive = {name: rest[name] for name in _KEEP_ALIVE if name in rest}
+    keep_alive = {name: rest[name] for name in options.KEEP_ALIVE if name in rest}
     if keep_alive:
         rest.setdefault("lease_ttl", options.lease_of(**keep_alive))
     rest["cas_backoff_max_seconds"] = _longest_pause_s(rest.get("cas_backoff_max_seconds", 0.0))

@@ -10,6 +10,19 @@ import pytest
 os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:1")
 
 
+# --- stores --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def etcd(tmp_path):
+    """An etcd of the test's own, to be mistreated."""
+    from etcd_server import Etcd
+
+    etcd = Etcd(tmp_path).start()
+    yield etcd
+    etcd.kill()
+
+
 # --- hosts of TCPStores --------------------------------------------------------------------------
 
 

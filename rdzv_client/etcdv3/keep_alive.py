@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 from rdzv_client.etcdv3 import answers, errors, fields, requests
@@ -64,17 +63,6 @@ class KeepAlive:
         if self._stream is not None:
             self._stream.close()
         self._drop()
-
-    def __enter__(self) -> KeepAlive:  # noqa: PYI034 - Self needs Python 3.11
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _beat_on_stream(self, lease: int, until_s: float) -> int:
         self._stream = self._stream or self._open()

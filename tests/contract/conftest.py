@@ -21,14 +21,6 @@ def shared_etcd(tmp_path_factory):
 
 
 @pytest.fixture
-def etcd(tmp_path):
-    """A server of the test's own, to be mistreated."""
-    etcd = Etcd(tmp_path).start()
-    yield etcd
-    etcd.kill()
-
-
-@pytest.fixture
 def client(shared_etcd, connect_either):
     """A client of the shared server, which is emptied afterwards."""
     client = etcd3_adapter.adapt(connect_either(shared_etcd))

@@ -68,14 +68,6 @@ def etcd_url(tmp_path_factory):
     etcd.kill()
 
 
-@pytest.fixture
-def etcd(tmp_path):
-    """A store of the test's own, to be mistreated."""
-    etcd = Etcd(tmp_path).start()
-    yield etcd
-    etcd.kill()
-
-
 # --- kubectl -----------------------------------------------------------------------------------
 
 

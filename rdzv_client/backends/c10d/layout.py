@@ -18,7 +18,7 @@ key (under the run's)        content
 ``rolls/<term>``             the ids that have one
 ``catalog``                  the names of all members, left and operator's documents; appended to
 ``bell``, ``bells/<n>``      the number of the leader's doorbell, and the names of what has changed
-``~<digest>/<number>``         counter: the member's signs of life, under a short key of its own
+``~<digest>/<number>``       counter: the member's signs of life, under a short key of its own
 ``wakes/<number>``           set to have the member look again
 ``watch``, ``watches/<n>``   the number of the observer's doorbell, above 0 where somebody observes,
                              and what it is told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import math
@@ -192,7 +193,7 @@ class EtcdBackend:
 
     def _beat(self) -> None:
         period_s = wait_s = self._lease_ttl_s * _BEAT
-        with etcdv3.KeepAlive(self._client) as keep_alive:
+        with contextlib.closing(etcdv3.KeepAlive(self._client)) as keep_alive:
             while not self._stopped.wait(wait_s):
                 wait_s = period_s
                 self._ear.settle()
