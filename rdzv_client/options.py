@@ -24,6 +24,8 @@ class Options:
         last_call_timeout: For more members, once there are enough and more may come.
         admission_window: For newcomers to gather before a standing round is broken for them, where
             no operator says how many are coming; else they wait for those, a last call at most.
+        admission_interval: For a round to train before it is broken for newcomers; losses end it at
+            any time.
         lease_ttl: For a sign of life from a member, before it counts as lost; at least 2. Instead,
             torch's ``keep_alive_interval`` and ``keep_alive_max_attempt`` may be given: it is their
             product then, 2 if that is less.
@@ -40,6 +42,7 @@ class Options:
     join_timeout: float = 600.0
     last_call_timeout: float = 30.0
     admission_window: float = 3.0
+    admission_interval: float = 0.0
     lease_ttl: float = 5.0
     agreement_timeout: float = 15.0
     close_timeout: float = 5.0
@@ -55,6 +58,7 @@ class Options:
             lease_ttl_s=self.lease_ttl,
             last_call_s=self.last_call_timeout,
             admission_window_s=self.admission_window,
+            admission_interval_s=self.admission_interval,
             agreement_s=self.agreement_timeout,
         )
 
@@ -62,6 +66,7 @@ class Options:
 _LEAST: Final[Mapping[str, float]] = {
     "last_call_timeout": 0.0,
     "admission_window": 0.0,
+    "admission_interval": 0.0,
     "lease_ttl": 2.0,
     "cas_backoff_max_seconds": 0.0,
 }

@@ -150,6 +150,7 @@ def newcomers_admitted(view: View, now: float) -> Verdict | None:
     """Newcomers gather for one shared window, so that a scale-out is one round and not many.
 
     Those whom the operator expects are worth a whole last call: each round costs all a restart.
+    For the same reason a round may be left to train for a while before it is broken for them.
     """
     standing = sum(1 for seen in view.busy)
     newcomers = [s for s in view.ready if s.member.id not in view.last_ranks]
@@ -162,6 +163,9 @@ def newcomers_admitted(view: View, now: float) -> Verdict | None:
     opens_at = min(seen.since for seen in newcomers) + window_s
     if not _all_expected_ready(view, standing + len(newcomers)) and now < opens_at:
         return Wait(f"{count(len(newcomers), 'newcomer')} in the admission window", until=opens_at)
+    rested_at = view.round_since + view.timing.admission_interval_s
+    if now < rested_at:
+        return Wait(f"{count(len(newcomers), 'newcomer')} until the round has trained", rested_at)
     admitted = [seen.member for seen in newcomers[:room]]
     untold = _await_sites(view, newcomers[:room], now)
     return untold or Break("admission", causes.admission(admitted, standing + len(admitted)))

@@ -20,6 +20,7 @@ class Timing:
         lease_ttl_s: A member that shows no life for so long is lost.
         last_call_s: How long a round with enough members waits for more that may come.
         admission_window_s: How long newcomers gather before a standing round is broken for them.
+        admission_interval_s: How long a round stands at least before it is broken for newcomers.
         agreement_s: How long a proposed member may stay silent before it is left out.
         stop_grace_s: Beyond its own stop time-out, how long a member may take to come back.
         site_s: How long a newcomer is waited for at most, until it is known where it runs.
@@ -28,6 +29,7 @@ class Timing:
     lease_ttl_s: float = 5.0
     last_call_s: float = 30.0
     admission_window_s: float = 3.0
+    admission_interval_s: float = 0.0
     agreement_s: float = 15.0
     stop_grace_s: float = 5.0
     site_s: float = 5.0

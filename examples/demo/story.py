@@ -94,6 +94,13 @@ class Story:
         )
         number = next(one.number for one in known.rounds if one.number > last.number)
         self._measure(f"{time.monotonic() - killed_s:.1f} s from the kill to round {number}")
+        known = self._wait(
+            "training by those who are left",
+            lambda known: bool(begun_since(before, known)),
+            ROUND_LIMIT_S,
+        )
+        workers = begun_since(before, known)[0].workers
+        self._measure(f"{time.monotonic() - killed_s:.1f} s from the kill to training by {workers}")
         self._wait(
             "a new worker in the round",
             lambda known: is_round_of(known, 3) and victim not in known.rounds[-1].members,
@@ -105,7 +112,7 @@ class Story:
             lambda known: any(step.workers == 3 for step in begun_since(before, known)),
             ROUND_LIMIT_S,
         )
-        self._measure(f"{time.monotonic() - killed_s:.1f} s from the kill to training by three")
+        self._measure(f"{time.monotonic() - killed_s:.1f} s from the kill to training by 3")
         self._see_epochs(3)
         self._check_resumption(before)
 

@@ -99,6 +99,9 @@ class Rendezvous(Model):
     """How long newcomers gather before a standing round is broken for them, so that a scale-out
     costs one new round. They wait for further ones that are expected for up to
     lastCallSeconds."""
+    admission_interval_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
+    """How long a round trains at least before it is broken for newcomers, replacements among them:
+    each admission costs every worker a restart. Who is lost is not waited for."""
     lease_seconds: Annotated[int, Field(ge=2, le=300)] = 5
     """How long a worker may be silent before the others go on without it. The operator reports
     pods that ended well before that."""

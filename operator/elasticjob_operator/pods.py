@@ -96,6 +96,8 @@ def _torchrun(job: api.ElasticJob, index: int, spec: Manifest) -> list[Manifest]
         "admission_window": rendezvous.admission_window_seconds,
         "lease_ttl": rendezvous.lease_seconds,
     }
+    if rendezvous.admission_interval_seconds:  # a client that was pinned before may not know it
+        conf["admission_interval"] = rendezvous.admission_interval_seconds
     values = {
         "PET_RDZV_BACKEND": "k8s",
         "PET_RDZV_ENDPOINT": addresses.worker_endpoint(job, index),

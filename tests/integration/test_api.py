@@ -268,6 +268,7 @@ def test_what_is_left_out_gets_its_default(kubectl):
         "joinTimeoutSeconds": 600,
         "lastCallSeconds": 30,
         "admissionWindowSeconds": 3,
+        "admissionIntervalSeconds": 0,
         "leaseSeconds": 5,
     }
 

@@ -4,6 +4,8 @@ A script is a list of blocks. A block is one command, a line ``----``, and what 
 ``pytest tests/protocol --accept`` writes what was seen into the scripts; read the difference.
 """
 
+import dataclasses
+
 import pytest
 
 from rdzv_client import wire
@@ -64,6 +66,10 @@ class Player:
 
     def do_nodes(self, low, high):
         self.cluster.min_nodes, self.cluster.max_nodes = int(low), int(high)
+
+    def do_interval(self, seconds):
+        timing = dataclasses.replace(self.cluster.timing, admission_interval_s=float(seconds))
+        self.cluster.timing = timing
 
     def do_expect(self, nodes):
         self.cluster.settings(expected=int(nodes))
