@@ -40,7 +40,7 @@ demo: preflight-$(CLUSTER) setup-$(CLUSTER)  ## run an ElasticJob on a real Kube
 	@$(BIN)/python -m examples.demo --cluster=$(CLUSTER) $(if $(IMAGES),--image-prefix=$(IMAGES))
 
 test: preflight-local setup-local  ## run every check and test; at the end, say what ran and what did not
-	@$(BIN)/python -m tests.run check fast storms servers cluster
+	@$(BIN)/python -m tests.run check fast servers cluster
 
 ##@ parts of them
 

@@ -1,6 +1,6 @@
 """Runs the checks and tests in groups, and says at the end what ran and what did not, and why.
 
-python -m tests.run check fast storms servers cluster
+python -m tests.run check fast servers cluster
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Step:
     ``keyword``: only tests whose file or name has it.
     ``processes``: how many run the tests beside each other.
     ``by_file``: the tests of a file go on where the one before ended.
+    ``yields``: it only computes, and leaves the processors to the steps beside it.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Step:
     keyword: str = ""
     processes: int = 1
     by_file: bool = False
+    yields: bool = False
 
 
 @dataclass
@@ -55,7 +57,8 @@ class Outcome:
 
 Lane = tuple[Step, ...]
 
-# The lanes of a group run side by side: tests of servers wait more than they compute.
+# The lanes of a group run side by side: tests of servers wait more than they compute, and storms of
+# faults only compute.
 GROUPS: dict[str, tuple[Lane, ...]] = {
     "check": (
         (
@@ -66,22 +69,6 @@ GROUPS: dict[str, tuple[Lane, ...]] = {
         ),
     ),
     "fast": ((Step("unit", tests=("unit", "protocol", "simulation"), processes=2),),),
-    "storms": (
-        (
-            Step(
-                "storms of faults",
-                tests=("simulation/test_faults.py",),
-                variables={"SCHEDULES": "10000"},
-                processes=2,
-            ),
-            Step(
-                "untrusted documents",
-                tests=("unit/rdzv_client/test_untrusted.py",),
-                variables={"EXAMPLES": "1000"},
-                processes=2,
-            ),
-        ),
-    ),
     "servers": (
         (
             Step("chart", tests=("chart",)),
@@ -96,6 +83,22 @@ GROUPS: dict[str, tuple[Lane, ...]] = {
                 debians_etcd=True,
                 keyword="etcd",
                 processes=4,
+            ),
+        ),
+        (
+            Step(
+                "storms of faults",
+                tests=("simulation/test_faults.py",),
+                variables={"SCHEDULES": "10000"},
+                processes=2,
+                yields=True,
+            ),
+            Step(
+                "untrusted documents",
+                tests=("unit/rdzv_client/test_untrusted.py",),
+                variables={"EXAMPLES": "1000"},
+                processes=2,
+                yields=True,
             ),
         ),
     ),
@@ -154,7 +157,9 @@ def _command(step: Step, report: Path) -> list[str]:
     only = ["-k", step.keyword] if step.keyword else []
     spread = "loadfile" if step.by_file else "load"
     many = [f"--numprocesses={step.processes}", f"--dist={spread}"] if step.processes > 1 else []
-    return [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *only, *many, *folders]
+    yielding = ["nice", "-n", "19"] if step.yields else []
+    pytest = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}"]
+    return [*yielding, *pytest, *only, *many, *folders]
 
 
 def _read(report: Path, outcome: Outcome) -> None:
