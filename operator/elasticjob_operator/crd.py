@@ -108,7 +108,7 @@ def schema() -> Schema:
             "apiVersion": {"type": "string", "description": f"{api.API_VERSION}."},
             "kind": {"type": "string", "description": f"{api.KIND}."},
             "metadata": {"type": "object"},
-            "spec": spec,
+            "spec": _telling_defaults(spec),
             "status": status,
         },
         "x-kubernetes-validations": crd_rules.OBJECT,
@@ -159,6 +159,20 @@ def _without_nulls(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     return {key: _without_nulls(part) for key, part in value.items() if part is not None}
+
+
+def _telling_defaults(node: Schema) -> Schema:
+    """Say the default in the description, where ``kubectl explain`` would be silent about it."""
+    told = dict(node)
+    default = node.get("default")
+    if isinstance(default, bool | int | str):
+        words = str(default).lower() if isinstance(default, bool) else default
+        told["description"] += f" Default: {words}."
+    if "properties" in told:
+        told["properties"] = {k: _telling_defaults(v) for k, v in told["properties"].items()}
+    if "items" in told:
+        told["items"] = _telling_defaults(told["items"])
+    return told
 
 
 def _without_defaults(node: Schema) -> Schema:

@@ -60,6 +60,15 @@ def test_defaults_are_those_of_the_models():
     assert spec["rendezvous"]["default"]["leaseSeconds"] == 5
 
 
+def test_a_default_is_told_where_kubectl_explains_the_field():
+    spec = crd.schema()["properties"]["spec"]["properties"]
+    told = spec["rendezvous"]["properties"]["leaseSeconds"]["description"]
+    assert told.endswith("well before that. Default: 5.")
+    suspend = spec["runPolicy"]["properties"]["suspend"]["description"]
+    assert suspend.endswith("Default: false.")
+    assert "Default:" not in spec["rendezvous"]["description"] + spec["replicas"]["description"]
+
+
 def test_kubectl_can_scale_it_and_shows_the_round():
     assert version()["subresources"]["scale"] == {
         "specReplicasPath": ".spec.replicas",
