@@ -12,7 +12,7 @@ from rdzv_client.wording import count, names
 def why(view: View) -> tuple[str, str]:
     """The cause of the round to come: a loss outweighs the restart that it brought about."""
     if view.round is None:
-        return "start", f"{count(len(view.ready), 'member')} joined"
+        return "start", f"{count(view.fitting(len(view.ready)), 'member')} joined"
     if view.lost and view.round.cause != "left":
         return loss(view, view.lost)
     return view.round.cause, view.round.reason

@@ -170,7 +170,8 @@ class DynamicRendezvousHandler(ProtocolHandler):
                 again; 0 leaves it to the backend.
             endpoint: Where the backend is; without it, somewhere beyond this host.
             config: Further options by name (:class:`rdzv_client.options.Options`); ``slot``, the
-                node's index, and ``topology``, where it runs (:class:`rdzv_client.wire.Member`).
+                node's index, ``topology``, where it runs, and ``step``, of which a round's number
+                of nodes is a multiple (:class:`rdzv_client.wire.Member`).
 
         Raises:
             ValueError: an argument or option that is not allowed.

@@ -28,8 +28,12 @@ _LONGEST_TOPOLOGY: Final = 1024
 
 _handlers = itertools.count()
 
-OPTIONS: Final[Mapping[str, str]] = {"slot": "RDZV_SLOT", "topology": "RDZV_TOPOLOGY"}
-"""Options that say where a member stands among the others, and the variables in their place."""
+OPTIONS: Final[Mapping[str, str]] = {
+    "slot": "RDZV_SLOT",
+    "topology": "RDZV_TOPOLOGY",
+    "step": "RDZV_STEP",
+}
+"""Options that a member's record holds, and the variables in their place."""
 
 
 def identify(
@@ -114,6 +118,7 @@ def _of_process(
         max_nodes=max_nodes,
         stop_timeout_s=_stop_timeout_s(environ),
         topology=_topology(config, environ),
+        step=_step(config, environ, min_nodes, max_nodes),
     )
 
 
@@ -190,6 +195,18 @@ def _topology(config: Mapping[str, Any], environ: Mapping[str, str]) -> str:
             f"'zone-a/rack-7', of at most {_LONGEST_TOPOLOGY} characters"
         )
     return given
+
+
+def _step(config: Mapping[str, Any], environ: Mapping[str, str], least: int, most: int) -> int:
+    given, name = _given("step", config, environ)
+    text = str(given)
+    step = int(text) if text.isdecimal() and text.isascii() and len(text) <= 7 else 0
+    if text and (step < 1 or least % step or most % step):
+        raise ValueError(
+            f"{name}={given!r} must be a number of which both the least number of nodes ({least}) "
+            f"and the most ({most}) are multiples"
+        )
+    return step or 1
 
 
 def _given(option: str, config: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[Any, str]:

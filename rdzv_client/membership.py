@@ -1,9 +1,10 @@
 """Who is in a round, and with which rank (pure).
 
 Members of the last round come first, in the order of their ranks, then newcomers, the oldest first;
-those beyond the maximum are spares. Who stays keeps its rank as far as the world still has it, so
-that a change of one member moves as few others as possible. Rank 0 moves only when it left, and
-then to a member that stays if there is one: scripts commonly read their state on rank 0.
+those beyond the maximum, or beyond a whole step, are spares. Who stays keeps its rank as far as the
+world still has it, so that a change of one member moves as few others as possible. Rank 0 moves
+only when it left, and then to a member that stays if there is one: scripts commonly read their
+state on rank 0.
 
 Where members say where they run, those of a rack, and the racks of a zone, get adjacent ranks: what
 the ranks say to their neighbours stays near. The part with rank 0 comes first.
@@ -17,18 +18,18 @@ from rdzv_client import wire
 
 
 def choose(
-    ready: Sequence[wire.Member], previous: Mapping[str, int], max_nodes: int
+    ready: Sequence[wire.Member], previous: Mapping[str, int], nodes: int
 ) -> tuple[wire.Member, ...]:
-    """Return those who are in the next round, at most ``max_nodes`` of them.
+    """Return those who are in the next round, at most ``nodes`` of them.
 
     Args:
         ready: Live members that wait for a round, the oldest record first.
         previous: Member id to rank in the last round.
-        max_nodes: Most members of a round.
+        nodes: How many members the round is to have.
     """
     stayers = sorted((m for m in ready if m.id in previous), key=lambda m: previous[m.id])
     newcomers = [m for m in ready if m.id not in previous]
-    return tuple([*stayers, *newcomers][:max_nodes])
+    return tuple([*stayers, *newcomers][:nodes])
 
 
 def rank(chosen: Sequence[wire.Member], previous: Mapping[str, int]) -> tuple[wire.Member, ...]:

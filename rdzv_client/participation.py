@@ -86,8 +86,9 @@ def follow(me: wire.Member, round_: wire.Round | None, rank: wire.Rank | None) -
 def _outside(round_: wire.Round) -> Step:
     if round_.phase == "complete":
         members = count(round_.world_size, "member")
-        full = round_.world_size >= round_.max_nodes > 0
-        what = "as many as there may be; waiting as a spare" if full else "waiting to join"
+        full = round_.world_size + round_.step > round_.max_nodes > 0
+        joins = f"waiting until {round_.step} can join" if round_.step > 1 else "waiting to join"
+        what = "as many as there may be; waiting as a spare" if full else joins
         words = f"round {round_.number} stands with {members}{',' if full else ';'} {what}"
         return Await(words, as_spare=True)
     return Await(f"the round after {round_.number} is being formed")

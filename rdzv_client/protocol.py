@@ -34,7 +34,7 @@ from rdzv_client.verdicts import (
     Wait,
 )
 from rdzv_client.view import Seen, View, is_busy
-from rdzv_client.wording import count, names
+from rdzv_client.wording import bounds, count, names
 
 Rule = Callable[[View, float], Verdict | None]
 
@@ -91,12 +91,12 @@ def others_refused(view: View, _now: float) -> Verdict | None:
         return None
     for seen in view.members:
         member = seen.member
-        if (member.min_nodes, member.max_nodes) != (first.min_nodes, first.max_nodes):
+        if bounds(member) != bounds(first):
+            same = "--nnodes" if member.step == first.step else "--nnodes, step"
             return Refuse(
                 member,
-                f"{member.name} was started with {member.min_nodes}:{member.max_nodes} nodes, but "
-                f"{first.name} began the run with {first.min_nodes}:{first.max_nodes}: all must be "
-                "started with the same (--nnodes)",
+                f"{member.name} was started with {bounds(member, ' nodes')}, but {first.name} began"
+                f" the run with {bounds(first)}: all must be started with the same ({same})",
             )
     return None
 
@@ -151,16 +151,18 @@ def newcomers_admitted(view: View, now: float) -> Verdict | None:
 
     Those whom the operator expects are worth a whole last call: each round costs all a restart.
     For the same reason a round may be left to train for a while before it is broken for them.
+    Newcomers who do not complete a step are spares until there are enough of them.
     """
     standing = sum(1 for seen in view.busy)
     newcomers = [s for s in view.ready if s.member.id not in view.last_ranks]
-    room = view.max_nodes - standing
-    if not newcomers or room <= 0 or view.finished & set(view.last_ranks):
+    room = view.fitting(standing + len(newcomers)) - standing
+    if room <= 0 or view.finished & set(view.last_ranks):
         return None
     window_s = view.timing.admission_window_s
     if view.expected_nodes is not None:
         window_s = max(window_s, view.timing.last_call_s)
-    opens_at = min(seen.since for seen in newcomers) + window_s
+    enough = view.step - standing % view.step
+    opens_at = sorted(seen.since for seen in newcomers)[enough - 1] + window_s
     if not _all_expected_ready(view, standing + len(newcomers)) and now < opens_at:
         return Wait(f"{count(len(newcomers), 'newcomer')} in the admission window", until=opens_at)
     rested_at = view.round_since + view.timing.admission_interval_s
@@ -294,7 +296,7 @@ RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
 def _propose(view: View, cause: str, reason: str) -> Propose:
     previous = {member: rank.rank for member, rank in view.last_ranks.items()}
     ready = [view.located(seen.member) for seen in view.ready]
-    chosen = membership.choose(ready, previous, view.max_nodes)
+    chosen = membership.choose(ready, previous, view.fitting(len(ready)))
     if cause == "admission":
         reason = causes.admission([m for m in chosen if m.id not in previous], len(chosen))
     if cause == "drain":
@@ -330,4 +332,6 @@ def _await_sites(view: View, joining: Sequence[Seen], now: float) -> Verdict | N
 
 
 def _all_expected_ready(view: View, here: int) -> bool:
-    return view.expected_nodes is not None and here >= view.expected_nodes
+    """Whether nobody who is expected could make the round larger."""
+    expected = view.expected_nodes
+    return expected is not None and view.fitting(here) >= view.fitting(expected)

@@ -143,9 +143,10 @@ def _proposal(verdict: verdicts.Propose, view: View, proposal: int) -> Publicati
         world_size=len(ranks),
         leader=view.me,
         rank0=verdict.roster[0].id,
-        min_nodes=view.bounds[0],
-        max_nodes=view.bounds[1],
+        min_nodes=view.bounds.least,
+        max_nodes=view.bounds.most,
         expected_nodes=view.expected_nodes,
+        step=view.bounds.step,
     )
     chosen = {rank.id for rank in ranks}
     stale = tuple(member for member in {**view.last_ranks, **view.ranks} if member not in chosen)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple
 
 from rdzv_client import wire
 
@@ -41,6 +42,14 @@ class Seen:
 
     member: wire.Member
     since: float
+
+
+class Bounds(NamedTuple):
+    """How many members a round has: from the least to the most of them, a multiple of step."""
+
+    least: int
+    most: int
+    step: int
 
 
 @dataclass(frozen=True)
@@ -125,26 +134,35 @@ class View:
 
     @property
     def max_nodes(self) -> int:
-        return self.bounds[1]
+        return self.bounds.most
 
     @property
     def min_nodes(self) -> int:
         """Least members of the next round; those that finished need not be replaced."""
         finished = sum(1 for member in self.last_ranks if member in self.finished)
-        return max(1, self.bounds[0] - finished)
+        return max(self.step, self.bounds.least - finished)
 
     @property
-    def bounds(self) -> tuple[int, int]:
-        """Least and most members of a round, in the operator's words if there is one.
+    def step(self) -> int:
+        """Of which the next round is a multiple; once some have finished, all others go on."""
+        return 1 if self.finished & set(self.last_ranks) else self.bounds.step
+
+    def fitting(self, here: int) -> int:
+        """Return how many members a round has at most when so many are there."""
+        return min(here, self.max_nodes) // self.step * self.step
+
+    @property
+    def bounds(self) -> Bounds:
+        """How many members a round has, in the operator's words if there is one.
 
         An emptied store may not have its settings yet; the round that was brought back knows them.
         """
-        if self.settings:
-            return self.settings.min_nodes, self.settings.max_nodes
+        told: wire.Settings | wire.Round | wire.Member = self.first.member
         if self._remembers and self.round:
-            return self.round.min_nodes, self.round.max_nodes
-        first = self.first.member
-        return first.min_nodes, first.max_nodes
+            told = self.round
+        if self.settings:
+            told = self.settings
+        return Bounds(told.min_nodes, told.max_nodes, told.step)
 
     @property
     def first(self) -> Seen:

@@ -17,3 +17,9 @@ def names(who: Iterable[wire.Member | wire.Rank]) -> str:
 def count(n: int, noun: str) -> str:
     """Return the number with the noun, which is one that takes an s in the plural."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def bounds(member: wire.Member, noun: str = "") -> str:
+    """Return the bounds that a member was started with, such as ``2:4 nodes in steps of 2``."""
+    step = f" in steps of {member.step}" if member.step > 1 else ""
+    return f"{member.min_nodes}:{member.max_nodes}{noun}{step}"

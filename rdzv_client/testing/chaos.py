@@ -31,10 +31,12 @@ class Schedule:
     """
 
     def __init__(self, seed: int, tamper: Callable[[Cluster], None] | None = None) -> None:
+        step = (1, 1, 1, 2)[seed // 4 % 4]
         self.cluster = Cluster(
             seed,
-            min_nodes=1 + seed % 3,
-            max_nodes=3 + seed % 4,
+            min_nodes=(1 + seed % 3) * step,
+            max_nodes=(3 + seed % 4) * step,
+            step=step,
             delay_s=(0.0005, 0.002) if seed % 2 else (0.001, 1.5),
             loss=(0.0, 0.05, 0.3)[seed % 3],
             repeats=(0.0, 0.1)[seed // 3 % 2],
@@ -187,5 +189,5 @@ class Schedule:
             return False
         working = cluster.working(round_.number)
         staying = self._staying()
-        wanted = min(len(staying), cluster.max_nodes)
+        wanted = min(len(staying), cluster.max_nodes) // cluster.step * cluster.step
         return len(working) == wanted == round_.world_size and staying == self._alive()

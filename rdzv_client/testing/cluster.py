@@ -28,6 +28,7 @@ class Cluster:
         seed: Decides all delays and losses.
         min_nodes: Least members of a round.
         max_nodes: Most members of a round.
+        step: Of which the members of a round are a multiple.
         delay_s: Least and most time that a message takes.
         loss: Share of answers to transactions that are lost.
         repeats: Share of transactions that arrive a second time, later.
@@ -39,6 +40,7 @@ class Cluster:
         *,
         min_nodes: int = 2,
         max_nodes: int = 4,
+        step: int = 1,
         delay_s: tuple[float, float] = (0.0005, 0.002),
         loss: float = 0.0,
         repeats: float = 0.0,
@@ -46,7 +48,7 @@ class Cluster:
     ) -> None:
         self.random = random.Random(seed)  # noqa: S311 - a schedule, not a secret
         self.now = 0.0
-        self.min_nodes, self.max_nodes = min_nodes, max_nodes
+        self.min_nodes, self.max_nodes, self.step = min_nodes, max_nodes, step
         self.delay_s, self.loss, self.repeats = delay_s, loss, repeats
         self.timing = timing or Timing()
         self.store = Store()
@@ -194,6 +196,7 @@ class Cluster:
             round_floor=self.promises.highest,
             closed=closed,
             sites=self.tells_sites,
+            step=self.step,
         )
         write = Write("operator", {RUN.settings: wire.encode(settings)})
         self.publish(self.store.apply(write)[1])
@@ -244,4 +247,5 @@ class Cluster:
             addr=f"addr-{member.name}",
             min_nodes=self.min_nodes,
             max_nodes=self.max_nodes,
+            step=self.step,
         )

@@ -1,8 +1,8 @@
 """The promises of the protocol, checked after every step of a simulation.
 
 P1: all who return from round r got the same members, ranks and store address. P2: ranks are 0 to
-n-1 and min <= n <= max. P3: nobody returns from a round it is not in. P4: round numbers only grow.
-P5: closed is final. L4: a leave, or a failure, never closes.
+n-1, min <= n <= max, and n is a multiple of the step. P3: nobody returns from a round it is not in.
+P4: round numbers only grow. P5: closed is final. L4: a leave, or a failure, never closes.
 """
 
 from __future__ import annotations
@@ -57,8 +57,9 @@ class Promises:
         self._expect("P4", round_.number > self.highest, f"{round_.number} after {self.highest}")
         low, high = self.cluster.min_nodes, self.cluster.max_nodes
         finished = any(member.record.finished for member in self.cluster.members.values())
-        fits = (finished or low <= round_.world_size) and round_.world_size <= high
-        self._expect("P2", fits, f"{round_.world_size} members, not {low} to {high}")
+        size, step = round_.world_size, self.cluster.step
+        fits = (finished or (low <= size and size % step == 0)) and size <= high
+        self._expect("P2", fits, f"{size} members, not {low} to {high} in steps of {step}")
         self.highest = round_.number
         self.formed[round_.number] = round_
 

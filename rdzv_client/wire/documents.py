@@ -38,6 +38,7 @@ class Settings:
         scheduling: Whether pods that are wanted wait for a node. While they do, nobody gives up:
             the time that a scheduler or a cluster autoscaler takes is no member's fault.
         sites: Whether the operator says of each node where it stands (:class:`Site`).
+        step: Both bounds, and the members of a round, are multiples of this.
     """
 
     seq: int
@@ -48,9 +49,10 @@ class Settings:
     closed: str | None = None
     scheduling: bool = False
     sites: bool = False
+    step: int = 1
 
     def __post_init__(self) -> None:
-        _require(1 <= self.min_nodes <= self.max_nodes <= MAX_NODES, "min_nodes and max_nodes")
+        _require_bounds(self.min_nodes, self.max_nodes, self.step)
         _require(self.expected_nodes is None or self.expected_nodes >= 0, "expected_nodes")
         _require(self.round_floor >= 0, "round_floor")
 
@@ -109,6 +111,7 @@ class Member:
             a part in common get adjacent ranks. Empty: unknown.
         closes: Why it wants the run to be closed; None while it does not.
         operated: Whether an operator started it, whose settings count as soon as they are there.
+        step: As in :class:`Settings`; it counts when there are none, as the bounds do.
     """
 
     id: str
@@ -127,12 +130,13 @@ class Member:
     topology: str = ""
     closes: str | None = None
     operated: bool = False
+    step: int = 1
 
     def __post_init__(self) -> None:
         require_token("member id", self.id)
         require_token("pod uid", self.uid)
         _require(self.slot is None or 0 <= self.slot < MAX_NODES, "slot")
-        _require(1 <= self.min_nodes <= self.max_nodes <= MAX_NODES, "min_nodes and max_nodes")
+        _require_bounds(self.min_nodes, self.max_nodes, self.step)
         _require(0 <= self.stop_timeout_s < 86_400, "stop_timeout_s")
 
 
@@ -182,6 +186,7 @@ class Round:
         min_nodes: The bounds that counted when it was proposed; 0 when that is not known.
         max_nodes: The same.
         expected_nodes: How many members the operator expected then; None when nobody knew.
+        step: Of which the members of a round were to be a multiple then.
     """
 
     number: int
@@ -198,6 +203,7 @@ class Round:
     min_nodes: int = 0
     max_nodes: int = 0
     expected_nodes: int | None = None
+    step: int = 1
 
     def __post_init__(self) -> None:
         _require(self.number >= 0 and self.proposal >= 0, "number and proposal")
@@ -205,6 +211,8 @@ class Round:
         _require(self.cause in CAUSES, f"cause (one of {', '.join(CAUSES)})")
         _require(0 <= self.world_size <= MAX_NODES, "world_size")
         _require(0 <= self.min_nodes <= self.max_nodes <= MAX_NODES, "min_nodes and max_nodes")
+        _require(1 <= self.step <= MAX_NODES, "step")
+        _require(self.min_nodes % self.step == self.max_nodes % self.step == 0, "step")
         _require(self.expected_nodes is None or self.expected_nodes >= 0, "expected_nodes")
         _require(0 <= self.seconds < 1e9, "seconds")
         _require(self.phase != "complete" or self.store is not None, "store of a complete round")
@@ -233,6 +241,11 @@ class Rank:
 
     def __post_init__(self) -> None:
         _require(0 <= self.rank < MAX_NODES, "rank")
+
+
+def _require_bounds(least: int, most: int, step: int) -> None:
+    _require(1 <= least <= most <= MAX_NODES, "min_nodes and max_nodes")
+    _require(1 <= step <= least and least % step == most % step == 0, "step")
 
 
 def _require(holds: bool, what: str) -> None:

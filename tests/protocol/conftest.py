@@ -64,8 +64,9 @@ class Player:
 
     # --- commands ---
 
-    def do_nodes(self, low, high):
+    def do_nodes(self, low, high, step=1):
         self.cluster.min_nodes, self.cluster.max_nodes = int(low), int(high)
+        self.cluster.step = int(step)
 
     def do_interval(self, seconds):
         timing = dataclasses.replace(self.cluster.timing, admission_interval_s=float(seconds))

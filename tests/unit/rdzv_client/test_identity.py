@@ -90,11 +90,30 @@ def test_slot_and_topology_may_be_options_which_outweigh_the_environment():
 
 
 @pytest.mark.parametrize(
+    ("environ", "config", "step"),
+    [({}, {}, 1), ({"RDZV_STEP": "2"}, {}, 2), ({"RDZV_STEP": "2"}, {"step": 1}, 1)],
+)
+def test_the_step_is_an_option_or_a_variable(environ, config, step):
+    assert identity.identify(environ, **BOUNDS, endpoint="localhost", config=config).step == step
+
+
+@pytest.mark.parametrize(
     ("config", "words"),
     [
         ({"slot": -1}, "the rendezvous option slot=-1 must be the node's index, a number from 0"),
         ({"slot": "1.5"}, "the rendezvous option slot='1.5' must be"),
         ({"topology": 7}, "the rendezvous option topology=7 must be the parts"),
+        (
+            {"step": 0},
+            r"step=0 must be a number of which both .* \(2\) and the most \(4\) are mult",
+        ),
+        (
+            {"step": 3},
+            r"step=3 must be a number of which both .* \(2\) and the most \(4\) are mult",
+        ),
+        ({"step": 4}, r"step=4 must be a number"),
+        ({"step": "two"}, r"step='two' must be a number"),
+        ({"step": "9" * 5000}, r"step='9+' must be a number"),
     ],
 )
 def test_a_wrong_option_is_refused_by_name(config, words):

@@ -19,7 +19,7 @@ def after_the_store_was_emptied(**known):
 
 def test_the_round_that_was_brought_back_knows_how_many_the_operator_expects():
     view = after_the_store_was_emptied(expected_nodes=3)
-    assert (view.bounds, view.expected_nodes) == ((2, 4), 3)
+    assert (view.bounds, view.expected_nodes) == ((2, 4, 1), 3)
     verdict = protocol.decide(view, 1.0)
     assert verdict == verdicts.Wait("last call: 2 of 3 members are ready", until=30.0)
 
@@ -34,6 +34,17 @@ def test_the_operators_own_settings_outweigh_what_the_round_remembers():
     )
     assert view.expected_nodes == 2
     assert isinstance(protocol.decide(view, 1.0), verdicts.Propose)
+
+
+def test_a_round_that_was_brought_back_knows_the_step_and_none_has_less_than_one():
+    view = after_the_store_was_emptied(expected_nodes=3, step=2)
+    assert view.bounds == (2, 4, 2)
+    assert [view.fitting(here) for here in (2, 3, 4, 9)] == [2, 2, 4, 4]
+    verdict = protocol.decide(view, 1.0)
+    assert isinstance(verdict, verdicts.Propose)
+    assert [member.name for member in verdict.roster] == ["a", "b"]
+    unknown = replace(view, round=replace(BACK, min_nodes=0, step=4), members=view.members[:1])
+    assert protocol.decide(unknown, 1.0) == verdicts.Wait("1 of at least 4 members are ready")
 
 
 KEYS = wire.Keys("run")

@@ -84,6 +84,24 @@ def test_a_field_of_the_wrong_type_or_range_is_refused_by_name(field, value, wor
         wire.decode(wire.Round, "key", json.dumps(fields).encode())
 
 
+@pytest.mark.parametrize("step", [-1, 0, 3, 4])
+@pytest.mark.parametrize(
+    "document",
+    [MEMBER, wire.Settings(1, 2, 4), wire.Round(1, 1, "broken", "lost", "", 1, 2, "a", "a")],
+    ids=lambda d: type(d).__name__,
+)
+def test_bounds_that_are_no_multiples_of_the_step_are_refused(document, step):
+    fields = {**json.loads(wire.encode(document)), "min_nodes": 2, "max_nodes": 4, "step": step}
+    with pytest.raises(wire.WireError, match="step is out of range"):
+        wire.decode(type(document), "key", json.dumps(fields).encode())
+
+
+def test_a_writer_who_knows_no_step_means_one():
+    fields = json.loads(wire.encode(wire.Settings(1, 2, 3)))
+    del fields["step"]
+    assert wire.decode(wire.Settings, "key", json.dumps(fields).encode()).step == 1
+
+
 @pytest.mark.parametrize("run_id", ["", "x" * 254, "ä" * 43])
 def test_a_run_id_that_cannot_be_part_of_a_key_is_refused(run_id):
     with pytest.raises(wire.WireError, match="run id"):
