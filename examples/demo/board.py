@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from examples.demo import timeline, training
+from elasticjob_operator import api, timeline
+from examples.demo import training
 
 
 class StuckError(Exception):
@@ -23,7 +24,7 @@ class Known:
     steps: tuple[training.Step, ...] = ()
 
     @property
-    def rounds(self) -> list[timeline.Round]:
+    def rounds(self) -> tuple[api.RoundRecord, ...]:
         """The rounds formed so far."""
         return timeline.read_rounds(self.job)
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from examples.demo import timeline, training
+from elasticjob_operator import api, timeline
+from examples.demo import training
 from examples.demo.board import Board
 from examples.demo.commands import Tools
 from examples.demo.follower import Follower
-from localcluster.progress import spell
 
 CONTAINER = "trainer"
 TOLD_AS_ROUNDS = {"RoundFormed"}
@@ -60,17 +60,16 @@ class Spectator:
         if job.get("kind") != "ElasticJob":
             return  # a watch that ends badly prints a Status
         for one in timeline.read_rounds(job):
-            if one.number > self._told_round:
-                self._told_round = one.number
+            if one.round > self._told_round:
+                self._told_round = one.round
                 self._tell_round(one)
         for member in job.get("status", {}).get("rendezvous", {}).get("members", []):
             self._follow_log(member["pod"])
         self._board.post_job(job)
 
-    def _tell_round(self, one: timeline.Round) -> None:
-        ranks = ", ".join(f"{pod} is rank {rank}" for rank, pod in enumerate(one.members))
-        took = f"{one.number} formed in {spell(one.seconds)}"
-        self._narrator.live("round", f"{took}: {ranks}; because {one.reason}")
+    def _tell_round(self, one: api.RoundRecord) -> None:
+        took = f"{one.round} formed in {timeline.spell(one.seconds)}"
+        self._narrator.live("round", f"{took}: {timeline.ranks(one)}; because {one.reason}")
 
     def _see_event(self, event: Mapping[str, Any]) -> None:
         if event.get("kind") != "Event" or event["metadata"]["uid"] in self._told_events:

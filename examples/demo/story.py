@@ -7,7 +7,8 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from examples.demo import timeline, training
+from elasticjob_operator import timeline
+from examples.demo import training
 from examples.demo.board import Board, Known, StuckError
 from examples.demo.commands import Tools
 from examples.demo.spectator import CONTAINER, Spectator
@@ -92,7 +93,7 @@ class Story:
             lambda known: victim not in known.rounds[-1].members,
             ROUND_LIMIT_S,
         )
-        number = next(one.number for one in known.rounds if one.number > last.number)
+        number = next(one.round for one in known.rounds if one.round > last.round)
         self._measure(f"{time.monotonic() - killed_s:.1f} s from the kill to round {number}")
         known = self._wait(
             "training by those who are left",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from elasticjob_operator import api, conditions, history
+from elasticjob_operator import api, conditions, timeline
 from elasticjob_operator.plan import Plan
 from elasticjob_operator.report import Outcome
 from elasticjob_operator.timestamps import stamp
@@ -114,7 +114,7 @@ def _rounds(plan: Plan, new: api.ElasticJobStatus) -> Iterator[Event]:
     numbers = {formed.record.number for formed in plan.facts.formed}
     for told in new.rendezvous.history:
         if told.round in numbers:
-            yield Event("Normal", "RoundFormed", history.words(told))
+            yield Event("Normal", "RoundFormed", timeline.words(told))
 
 
 def _blocked(old: api.ElasticJobStatus, new: api.ElasticJobStatus) -> Iterator[Event]:

@@ -114,18 +114,6 @@ def processes(spec: api.ElasticJobSpec) -> int | None:
     return gpus if gpus and text in {"auto", "gpu"} else None
 
 
-def words(told: api.RoundRecord) -> str:
-    """Return a round in one line."""
-    world = f", world size {told.world_size}" if told.world_size is not None else ""
-    workers = f"{told.workers} worker{'' if told.workers == 1 else 's'}"
-    took = f", formed in {_spell(told.seconds)}" if told.seconds else ""
-    return f"round {told.round}: {workers}{world}{took}; because {told.reason}"
-
-
-def _spell(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 0.1 else f"{seconds:.1f} s"
-
-
 def _record(formed: FormedRound, spec: api.ElasticJobSpec) -> api.RoundRecord:
     round_ = formed.record
     few = round_.world_size <= api.LISTED_HISTORY_MEMBERS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from elasticjob_operator import api, book, conditions, history, labels, policies
+from elasticjob_operator import api, book, conditions, history, labels, policies, timeline
 from elasticjob_operator.observed import Observed
 from elasticjob_operator.plan import Plan
 from elasticjob_operator.pod_facts import by_age
@@ -276,7 +276,7 @@ def _quorum_words(observed: Observed) -> Words:
 def _round_words(facts: Facts, waits: Waiting) -> Words:
     told = facts.rendezvous
     if told.state == "Formed":
-        words = history.words(told.history[-1]) if told.history else f"round {told.round} stands"
+        words = timeline.words(told.history[-1]) if told.history else f"round {told.round} stands"
         return True, "RoundFormed", words
     if told.round and told.state == "Unknown":
         return None, waits.reason, waits.message

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from elasticjob_operator import history
+from elasticjob_operator import history, timeline
 from elasticjob_operator.pod_status import IMAGE_TROUBLES, Trouble
 from elasticjob_operator.policies import Facts, slow_start, store_pods, topology
 from elasticjob_operator.provisioning import names
@@ -119,7 +119,7 @@ def round_forming(facts: Facts) -> Waiting | None:
 
 def training(facts: Facts) -> Waiting | None:
     told = facts.rendezvous
-    words = history.words(told.history[-1]) if told.history else f"round {told.round} stands"
+    words = timeline.words(told.history[-1]) if told.history else f"round {told.round} stands"
     return Waiting("Training", words + _unplaced(facts) + _slow(facts))
 
 

@@ -1,15 +1,22 @@
-"""The timeline: a job's rounds as a table and as a picture."""
+"""The timeline: a job's rounds in a line, as a table and as a picture."""
 
 from datetime import UTC, datetime, timedelta
 
-from examples.demo import timeline
+from elasticjob_operator import api, timeline
+from elasticjob_operator.timestamps import stamp
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def formed(number, at_s, *members, cause="start", seconds=1.0):
-    return timeline.Round(
-        number, cause, "because it is so", seconds, BEGIN + timedelta(seconds=at_s), members
+    return api.RoundRecord(
+        round=number,
+        cause=cause,
+        reason="it is so",
+        workers=len(members),
+        seconds=seconds,
+        formed_at=stamp(BEGIN + timedelta(seconds=at_s), "milliseconds"),
+        members=members,
     )
 
 
@@ -53,27 +60,31 @@ def test_the_table_says_who_which_rank_why_and_how_long():
     assert table == [
         "round  at        formed in  cause      workers",
         "3      0.0 s     1.0 s      lost       2: 0 j-0-0  1 j-2-0",
-        "       because it is so",
+        "       it is so",
         "4      4.0 s     1.0 s      admission  3: 0 j-0-0  1 j-2-0  2 j-1-1",
-        "       because it is so",
+        "       it is so",
     ]
+
+
+def test_a_round_too_large_to_be_listed_is_told_by_its_size():
+    large = formed(3, 0).model_copy(update={"workers": 128})
+    line = "3      0.0 s     1.0 s      start      128"
+    assert timeline.render_table([large])[1] == line
+    assert timeline.render_lanes([large], BEGIN) == []
+
+
+def test_a_round_in_one_line():
+    one = formed(2, 5, "j-0-0", "j-1-0", seconds=0.04).model_copy(update={"world_size": 16})
+    words = "round 2: 2 workers, world size 16, formed in 40 ms; because it is so"
+    assert timeline.words(one) == words
+    assert timeline.ranks(one) == "j-0-0 is rank 0, j-1-0 is rank 1"
 
 
 def test_rounds_are_read_from_the_status():
-    record = {
-        "round": 2,
-        "cause": "lost",
-        "reason": "j-1-0 is gone",
-        "workers": 1,
-        "seconds": 0.4,
-        "formedAt": "2026-01-01T00:00:05Z",
-        "members": ["j-0-0"],
-    }
-    job = {"status": {"rendezvous": {"history": [record]}}}
-    assert timeline.read_rounds(job) == [
-        timeline.Round(2, "lost", "j-1-0 is gone", 0.4, BEGIN + timedelta(seconds=5), ("j-0-0",))
-    ]
+    record = formed(2, 5, "j-0-0", cause="lost")
+    told = record.model_dump(by_alias=True, mode="json")
+    assert timeline.read_rounds({"status": {"rendezvous": {"history": [told]}}}) == (record,)
 
 
 def test_a_job_without_status_has_no_rounds():
-    assert timeline.read_rounds({"spec": {}}) == []
+    assert timeline.read_rounds({"spec": {}}) == ()
