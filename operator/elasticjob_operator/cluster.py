@@ -8,7 +8,6 @@ refused (:class:`Refused`, trying the same again is of no use by itself) or it c
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 from collections.abc import Callable
@@ -19,8 +18,11 @@ from typing import Any, Final
 import aiohttp
 from kubernetes.aio import client, config
 
-from elasticjob_operator import api, metrics
+from elasticjob_operator import answers, api, metrics
+from elasticjob_operator.answers import ClusterError, Refused, Unavailable
 from elasticjob_operator.provisioning import gang
+
+__all__ = ["Cluster", "ClusterError", "Manifest", "Refused", "Unavailable", "connect"]
 
 Manifest = dict[str, Any]
 
@@ -45,28 +47,6 @@ _PLURALS: Final = {
     (api.API_VERSION, api.KIND): api.PLURAL,
     **{(dialect.version, gang.KIND): "podgroups" for dialect in gang.DIALECTS.values()},
 }
-
-
-class ClusterError(Exception):
-    """The API server did not do what it was asked to."""
-
-
-class Refused(ClusterError):
-    """The API server refused; the text is its own.
-
-    Attributes:
-        status: The HTTP status.
-        reason: The server's word for it, such as Invalid, Forbidden or AlreadyExists.
-    """
-
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.reason = reason
-
-
-class Unavailable(ClusterError):
-    """The API server cannot be reached, or has too much to do."""
 
 
 class Cluster:
@@ -245,7 +225,7 @@ class Cluster:
         answer = await self._ask(
             method, path, body, query=query, content=content, timeout_s=timeout_s
         )
-        return _document(answer)
+        return answers.document(answer)
 
     async def _ask(
         self,
@@ -273,10 +253,10 @@ class Cluster:
             text = await response.read()
             code = str(response.status)
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            raise Unavailable(f"the API server does not answer: {_words(error)}") from error
+            raise Unavailable(f"the API server does not answer: {answers.words(error)}") from error
         finally:
             metrics.count_call(method, path, code, monotonic() - began)
-        _check(response.status, text)
+        answers.check(response.status, text)
         return bytes(text)
 
 
@@ -326,26 +306,3 @@ def _part(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise Refused(404, "NotFound", f"nothing can have the name {name[:253]!r}")
     return name
-
-
-def _document(text: bytes) -> Manifest:
-    try:
-        answer = json.loads(text)
-    except ValueError:
-        return {}
-    return answer if isinstance(answer, dict) else {}
-
-
-def _check(status: int, text: bytes) -> None:
-    if 200 <= status < 300:
-        return
-    answer = _document(text)
-    message = answer.get("message") or f"HTTP status {status}"
-    # 500: an admission webhook that does not answer, most often; people must know.
-    if status > 500 or status in {401, 429}:
-        raise Unavailable(f"the API server answers: {message}")
-    raise Refused(status, answer.get("reason") or "", message)
-
-
-def _words(error: BaseException) -> str:
-    return str(error) or type(error).__name__
