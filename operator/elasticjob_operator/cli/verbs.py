@@ -7,10 +7,11 @@ import sys
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from elasticjob_operator import api, conversion, timeline
+from elasticjob_operator import conversion, timeline
 from elasticjob_operator.cli import job_page, listing, news, submission
 from elasticjob_operator.sdk import ElasticJobs, jobs
 from elasticjob_operator.timestamps import instant
@@ -146,5 +147,5 @@ def _print(lines: Iterable[str]) -> None:
         print(line, flush=True)
 
 
-def _print_yaml(manifests: Iterable[api.Model]) -> None:
+def _print_yaml(manifests: Iterable[dict[str, Any]]) -> None:
     print(yaml.safe_dump_all(manifests, sort_keys=False, width=100), end="")

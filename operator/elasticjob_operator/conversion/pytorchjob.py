@@ -93,7 +93,9 @@ def _size(elastic: Fields, replicas: int) -> Size:
 def _rendezvous(elastic: Fields) -> Manifest:
     """Return what can be said about joining; where to meet is the operator's."""
     words = "the operator runs the store in which the workers meet"
-    elastic.leave_out("an autoscaler of yours scales an ElasticJob by `kubectl scale`'s resource", "metrics")
+    elastic.leave_out(
+        "an autoscaler of yours scales an ElasticJob by `kubectl scale`'s resource", "metrics"
+    )
     elastic.leave_out(words, "rdzvBackend", "rdzvHost", "rdzvPort", "rdzvId", "standalone")
     made: Manifest = {}
     for index, entry in enumerate(elastic.items("rdzvConf")):
