@@ -114,8 +114,8 @@ class Connection:
     def log(self, pod: str, container: str, *, follow: bool, tail: int | None) -> Iterator[str]:
         """Yield the lines of the container's log, with ``follow`` as they come."""
         where = {"name": pod, "namespace": self.namespace, "container": container}
-        options: dict[str, Any] = {"follow": follow}
-        options["_request_timeout"] = (CONNECT_LIMIT_S, None if follow else ANSWER_LIMIT_S)
+        # What is followed may be silent for as long as it likes.
+        options: dict[str, Any] = {"follow": True} if follow else {**_LIMITS}
         options |= {} if tail is None else {"tail_lines": tail}
         with _answered():
             stream = self._core.read_namespaced_pod_log(**where, **options, **_STREAM)
