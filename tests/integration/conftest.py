@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from etcd_server import Etcd
+from interference import Interference
 from kubectl import Kubectl, a_namespace, until
 from operator_process import operating
 from paper_nodes import PaperNodes
@@ -59,6 +60,13 @@ def serve_jobs(plane):
     kubectl("apply", "--server-side", f"--filename={crd}")
     kubectl("wait", "--for=condition=Established", "crd/elasticjobs.rdzv.dev")
     until(lambda: kubectl.tried("get", "elasticjobs").returncode == 0, "the new resource")
+
+
+@pytest.fixture
+def interference(plane):
+    """A proxy before the API server, for whom a test sends there."""
+    with Interference(plane) as interference:
+        yield interference
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,9 @@
 """The command `elasticjob` and its SDK, with the rights of somebody who may edit a namespace."""
 
+import contextlib
 import json
 import os
+import queue
 import shutil
 import subprocess
 import sys
@@ -17,7 +19,8 @@ from kubectl import Kubectl, until
 from elasticjob_operator import conversion
 from elasticjob_operator.api import ElasticJobSpec
 from elasticjob_operator.cli import main
-from elasticjob_operator.sdk import ElasticJobs, JobOver, NoSuchPod, Refused
+from elasticjob_operator.sdk import ElasticJobs, JobOver, NoSuchPod, Refused, Unavailable
+from elasticjob_operator.sdk import jobs as sdk_jobs
 from localcluster import binaries
 
 ROOT = Path(__file__).parents[2]
@@ -85,6 +88,15 @@ def run(kubeconfig, capsys, monkeypatch):
 def jobs(kubeconfig):
     with ElasticJobs(kubeconfig=str(kubeconfig)) as jobs:
         yield jobs
+
+
+@pytest.fixture
+def jobs_beyond(plane, kubectl, interference, tmp_path):
+    """Jobs asked for through the proxy that stands before the API server, and the proxy."""
+    path = plane.kubeconfig_for("admin", path=tmp_path / "beyond", groups=["system:masters"])
+    path.write_text(path.read_text().replace(plane.url, interference.url))
+    with ElasticJobs(kubectl.namespace, kubeconfig=str(path)) as jobs:
+        yield jobs, interference
 
 
 @pytest.fixture
@@ -208,6 +220,38 @@ def test_a_job_that_is_deleted_is_watched_no_longer(jobs, kubectl):
     jobs.delete("digits")
     with pytest.raises(Refused, match="the job digits was deleted"):
         list(watch)
+
+
+def test_a_watch_outlives_its_connection(kubectl, jobs_beyond):
+    jobs, interference = jobs_beyond
+    kubectl.create(manifest())
+    seen = queue.SimpleQueue()
+
+    def follow():
+        with contextlib.suppress(Refused):  # it is deleted in the end
+            for job in jobs.watch("digits", timeout_s=120):
+                seen.put(job.spec.replicas)
+
+    (following := threading.Thread(target=follow)).start()
+    assert seen.get(timeout=30) == 2
+    kubectl("scale", "ej/digits", "--replicas=3")
+    assert seen.get(timeout=30) == 3
+    with interference.away():
+        kubectl("scale", "ej/digits", "--replicas=4")
+    assert seen.get(timeout=30) == 4
+    kubectl("delete", "ej/digits")
+    following.join(timeout=30)
+    assert not following.is_alive()
+
+
+def test_a_watch_does_not_wait_for_ever_for_a_server(kubectl, jobs_beyond, monkeypatch):
+    jobs, interference = jobs_beyond
+    monkeypatch.setattr(sdk_jobs, "PATIENCE_S", 0)
+    kubectl.create(manifest())
+    watch = jobs.watch("digits", timeout_s=120)
+    next(watch)
+    with interference.away(), pytest.raises(Unavailable, match="the API server does not answer"):
+        next(watch)
 
 
 # --- steering ----------------------------------------------------------------------------------

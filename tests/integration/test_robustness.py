@@ -3,16 +3,9 @@
 import itertools
 
 import pytest
-from interference import Interference
 
 FOUR = [f"digits-{index}-0" for index in range(4)]
 OUTAGE_LIMIT_S = 90.0
-
-
-@pytest.fixture
-def interference(plane):
-    with Interference(plane) as interference:
-        yield interference
 
 
 @pytest.fixture
