@@ -7,19 +7,23 @@ writing their records into the store.
 from __future__ import annotations
 
 import itertools
+import json
+import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
+import played_job
 import pytest
+import yaml
 from etcd_server import Etcd
 from interference import Interference
 from kubectl import Kubectl, a_namespace, until
 from operator_process import operating
 from paper_nodes import PaperNodes
-from played_job import jobs
 
 from benchmarks.scale import audit
-from localcluster import controlplane
+from elasticjob_operator.sdk import ElasticJobs
+from localcluster import binaries, controlplane
 from rdzv_client.etcdv3 import Client
 
 ROOT = Path(__file__).parents[2]
@@ -94,6 +98,52 @@ def nodes(kubectl):
     nodes.remove()
 
 
+# --- a user ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def roles(plane):
+    """What the chart gives to those who may edit or view a namespace."""
+    helm = binaries.ensure(["helm"])["helm"]
+    rendered = subprocess.run(
+        [helm, "template", "e", ROOT / "charts/elasticjob", "--show-only=templates/rbac.yaml"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    roles = [
+        role
+        for role in yaml.safe_load_all(rendered.stdout)
+        if any("aggregate-to" in label for label in role["metadata"]["labels"])
+    ]
+    admin = Kubectl(plane.kubeconfig)
+    for role in roles:
+        admin("apply", "--filename=-", given=json.dumps(role))
+    yield
+    for role in roles:
+        admin("delete", "clusterrole", role["metadata"]["name"])
+
+
+@pytest.fixture
+def kubeconfig(plane, kubectl, roles, tmp_path):
+    """That of a user who may edit the test's namespace, which is its context's, and no other."""
+    path = plane.kubeconfig_for("editor", path=tmp_path / "editor.kubeconfig")
+    document = yaml.safe_load(path.read_text())
+    document["contexts"][0]["context"]["namespace"] = kubectl.namespace
+    path.write_text(yaml.safe_dump(document))
+    kubectl("create", "rolebinding", "editor", "--clusterrole=edit", "--user=editor")
+    user = Kubectl(path, kubectl.namespace)
+    may = ("auth", "can-i", "patch", "elasticjobs.rdzv.dev", "--subresource=scale")
+    until(lambda: user.tried(*may).returncode == 0, "the rights of an editor")
+    return path
+
+
+@pytest.fixture
+def jobs(kubeconfig):
+    with ElasticJobs(kubeconfig=str(kubeconfig)) as jobs:
+        yield jobs
+
+
 # --- the operator ------------------------------------------------------------------------------
 
 
@@ -125,13 +175,13 @@ def operator(operators):
 def job(kubectl, etcd_url):
     """Creates jobs whose workers meet in the test's etcd."""
     with Client([etcd_url]) as client:
-        yield jobs(kubectl, client, etcd_url)
+        yield played_job.jobs(kubectl, client, etcd_url)
 
 
 @pytest.fixture
 def job_in(kubectl):
     """Creates jobs that meet in an etcd of the test's own: `job_in(client, rendezvous=...)`."""
-    return lambda client, **spec: jobs(kubectl, client, "")(**spec)
+    return lambda client, **spec: played_job.jobs(kubectl, client, "")(**spec)
 
 
 @pytest.fixture
@@ -143,4 +193,4 @@ def job_elsewhere(plane, etcd_url, tmp_path):
         operating(plane, kubectl, folder),
         Client([etcd_url]) as client,
     ):
-        yield jobs(kubectl, client, etcd_url)
+        yield played_job.jobs(kubectl, client, etcd_url)

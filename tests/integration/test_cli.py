@@ -1,74 +1,24 @@
 """The command `elasticjob` and its SDK, with the rights of somebody who may edit a namespace."""
 
-import contextlib
-import json
 import os
-import queue
 import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 import tomllib
-import yaml
 from builders import manifest
-from kubectl import Kubectl, until
 
-from elasticjob_operator import conversion
-from elasticjob_operator.api import ElasticJobSpec
 from elasticjob_operator.cli import main
-from elasticjob_operator.sdk import ElasticJobs, JobOver, NoSuchPod, Refused, Unavailable
-from elasticjob_operator.sdk import jobs as sdk_jobs
+from elasticjob_operator.sdk import NoSuchPod
 from localcluster import binaries
 
 ROOT = Path(__file__).parents[2]
 BOTH = ("digits-0-0", "digits-1-0")
-SPEC = ElasticJobSpec(
-    replicas=2, min_replicas=2, max_replicas=4, template=manifest()["spec"]["template"]
-)
-FOREIGN = sorted((Path(__file__).parent / "foreign_jobs").glob("*.yaml"))
 
 
 # --- who asks ----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def roles(plane):
-    """What the chart gives to those who may edit or view a namespace."""
-    helm = binaries.ensure(["helm"])["helm"]
-    rendered = subprocess.run(
-        [helm, "template", "e", ROOT / "charts/elasticjob", "--show-only=templates/rbac.yaml"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    roles = [
-        role
-        for role in yaml.safe_load_all(rendered.stdout)
-        if any("aggregate-to" in label for label in role["metadata"]["labels"])
-    ]
-    admin = Kubectl(plane.kubeconfig)
-    for role in roles:
-        admin("apply", "--filename=-", given=json.dumps(role))
-    yield
-    for role in roles:
-        admin("delete", "clusterrole", role["metadata"]["name"])
-
-
-@pytest.fixture
-def kubeconfig(plane, kubectl, roles, tmp_path):
-    """That of a user who may edit the test's namespace, which is its context's, and no other."""
-    path = plane.kubeconfig_for("editor", path=tmp_path / "editor.kubeconfig")
-    document = yaml.safe_load(path.read_text())
-    document["contexts"][0]["context"]["namespace"] = kubectl.namespace
-    path.write_text(yaml.safe_dump(document))
-    kubectl("create", "rolebinding", "editor", "--clusterrole=edit", "--user=editor")
-    user = Kubectl(path, kubectl.namespace)
-    may = ("auth", "can-i", "patch", "elasticjobs.rdzv.dev", "--subresource=scale")
-    until(lambda: user.tried(*may).returncode == 0, "the rights of an editor")
-    return path
 
 
 @pytest.fixture
@@ -82,21 +32,6 @@ def run(kubeconfig, capsys, monkeypatch):
         return status, printed.out, printed.err
 
     return run
-
-
-@pytest.fixture
-def jobs(kubeconfig):
-    with ElasticJobs(kubeconfig=str(kubeconfig)) as jobs:
-        yield jobs
-
-
-@pytest.fixture
-def jobs_beyond(plane, kubectl, interference, tmp_path):
-    """Jobs asked for through the proxy that stands before the API server, and the proxy."""
-    path = plane.kubeconfig_for("admin", path=tmp_path / "beyond", groups=["system:masters"])
-    path.write_text(path.read_text().replace(plane.url, interference.url))
-    with ElasticJobs(kubectl.namespace, kubeconfig=str(path)) as jobs:
-        yield jobs, interference
 
 
 @pytest.fixture
@@ -213,47 +148,6 @@ def test_a_watch_ends_in_time(run, kubectl):
     assert said == "elasticjob: digits was watched for 1 s, and is not over\n"
 
 
-def test_a_job_that_is_deleted_is_watched_no_longer(jobs, kubectl):
-    kubectl.create(manifest())
-    watch = jobs.watch("digits", timeout_s=60)
-    assert next(watch).metadata.name == "digits"
-    jobs.delete("digits")
-    with pytest.raises(Refused, match="the job digits was deleted"):
-        list(watch)
-
-
-def test_a_watch_outlives_its_connection(kubectl, jobs_beyond):
-    jobs, interference = jobs_beyond
-    kubectl.create(manifest())
-    seen = queue.SimpleQueue()
-
-    def follow():
-        with contextlib.suppress(Refused):  # it is deleted in the end
-            for job in jobs.watch("digits", timeout_s=120):
-                seen.put(job.spec.replicas)
-
-    (following := threading.Thread(target=follow)).start()
-    assert seen.get(timeout=30) == 2
-    kubectl("scale", "ej/digits", "--replicas=3")
-    assert seen.get(timeout=30) == 3
-    with interference.away():
-        kubectl("scale", "ej/digits", "--replicas=4")
-    assert seen.get(timeout=30) == 4
-    kubectl("delete", "ej/digits")
-    following.join(timeout=30)
-    assert not following.is_alive()
-
-
-def test_a_watch_does_not_wait_for_ever_for_a_server(kubectl, jobs_beyond, monkeypatch):
-    jobs, interference = jobs_beyond
-    monkeypatch.setattr(sdk_jobs, "PATIENCE_S", 0)
-    kubectl.create(manifest())
-    watch = jobs.watch("digits", timeout_s=120)
-    next(watch)
-    with interference.away(), pytest.raises(Unavailable, match="the API server does not answer"):
-        next(watch)
-
-
 # --- steering ----------------------------------------------------------------------------------
 
 
@@ -274,14 +168,6 @@ def test_a_job_stands_still_and_goes_on(run, jobs, job):
     digits.until_pods()
     assert run("resume", "digits") == (0, "digits is to go on\n", "")
     digits.until_pods("digits-0-1", "digits-1-1")
-
-
-@pytest.mark.usefixtures("operator")
-def test_what_can_never_be_is_not_waited_for(jobs, job):
-    job(maxRestarts=0).start().end("digits-0-0", 1)
-    with pytest.raises(JobOver, match="digits is Failed: ") as over:
-        jobs.wait("digits", timeout_s=60)
-    assert over.value.job.status.last_failure.pod == "digits-0-0"
 
 
 # --- logs --------------------------------------------------------------------------------------
@@ -332,37 +218,6 @@ def test_a_job_that_is_refused_is_refused_with_its_path(run):
     assert "metadata.name: Invalid value" in said
     status, _, said = run("submit", "d" * 48, "--image=trainer:1", "train.py")
     assert "the name may have at most 47 characters" in said
-
-
-def test_a_job_from_python(jobs):
-    assert jobs.create("digits", SPEC, labels={"team": "a"}, dry_run=True).spec == SPEC
-    assert jobs.list() == ()
-    made = jobs.create("digits", SPEC)
-    assert (made.spec.replicas, made.metadata.namespace) == (2, jobs.namespace)
-    with pytest.raises(Refused) as refused:
-        jobs.create("digits", SPEC)
-    assert (refused.value.status, refused.value.reason) == (409, "AlreadyExists")
-    with pytest.raises(Refused, match=r'unknown field "spec\.maxReplica"'):
-        jobs.create_manifest(manifest("other", maxReplica=3))
-
-
-def test_a_watch_from_python_sees_changes(jobs):
-    jobs.create("digits", SPEC)
-    seen = jobs.watch("digits", timeout_s=60)
-    assert next(seen).spec.replicas == 2
-    scaling = threading.Thread(target=jobs.scale, args=("digits", 3))
-    scaling.start()
-    assert next(seen).spec.replicas == 3
-    scaling.join()
-
-
-@pytest.mark.parametrize("file", FOREIGN, ids=lambda file: file.stem)
-def test_a_converted_job_is_taken(jobs, file):
-    converted = [conversion.convert(found) for found in conversion.read(file.read_text())]
-    assert converted
-    for one in converted:
-        del one.manifest["metadata"]["namespace"]
-        assert jobs.create_manifest(one.manifest, dry_run=True).metadata.name == one.name
 
 
 # --- the plug-in -------------------------------------------------------------------------------
