@@ -11,7 +11,7 @@ import tomllib
 from builders import manifest
 
 from elasticjob_operator.cli import main
-from elasticjob_operator.sdk import NoSuchPod
+from elasticjob_operator.sdk.connection import Connection
 from localcluster import binaries
 
 ROOT = Path(__file__).parents[2]
@@ -173,30 +173,39 @@ def test_a_job_stands_still_and_goes_on(run, jobs, job):
 # --- logs --------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def logs_asked_for(monkeypatch):
+    """The pods whose logs the API server is asked for; no kubelet keeps any here."""
+    asked, log = [], Connection.log
+
+    def asking(self, pod, container, **how):
+        asked.append((pod, container))
+        return log(self, pod, container, **how)
+
+    monkeypatch.setattr(Connection, "log", asking)
+    return asked
+
+
 @pytest.mark.usefixtures("operator")
-def test_a_log_is_asked_for_by_rank(run, jobs, job):
-    """No kubelet keeps any here; the API server says of which pod it was asked."""
+def test_a_log_is_asked_for_by_rank(run, job, logs_asked_for):
     digits = job()
-    with pytest.raises(NoSuchPod, match="digits has formed no round yet"):
-        list(jobs.logs("digits"))
-    digits.until_pods(*BOTH)
-    digits.start()
-    said = run("logs", "digits", "--rank=1")[2]
-    assert (
-        said == "elasticjob: the API server refuses: pod digits-1-0 does not have a host assigned\n"
+    assert run("logs", "digits")[2] == (
+        "elasticjob: digits has formed no round yet, so nobody has rank 0\n"
     )
-    said = run("logs", "digits", "--rank=2")[2]
-    assert said == "elasticjob: round 1 of digits has the ranks 0 to 1, and not 2\n"
-    said = run("logs", "digits", "--rank=1", "--previous")[2]
-    assert said == "elasticjob: no pod is kept that was there before digits-1-0\n"
+    digits.start()
+    assert run("logs", "digits", "--rank=1", "--tail=3") == (0, "", "")
+    said = "elasticjob: round 1 of digits has the ranks 0 to 1, and not 2\n"
+    assert run("logs", "digits", "--rank=2") == (3, "", said)
+    said = "elasticjob: no pod is kept that was there before digits-1-0\n"
+    assert run("logs", "digits", "--rank=1", "--previous") == (3, "", said)
     digits.end("digits-1-0", 1)
     digits.until_pods("digits-0-0", "digits-1-0", "digits-1-1")
     digits.run("digits-1-1")
     digits.join("digits-1-1")
     digits.form(2, "digits-0-0", "digits-1-1")
     digits.until(lambda: digits.status["rendezvous"]["round"] == 2, "round 2")
-    said = run("logs", "digits", "--rank=1", "--previous")[2]
-    assert "pod digits-1-0 does not have a host assigned" in said
+    assert run("logs", "digits", "--rank=1", "--previous")[0] == 0
+    assert logs_asked_for == [("digits-1-0", "trainer")] * 2
 
 
 # --- making ------------------------------------------------------------------------------------
