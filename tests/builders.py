@@ -140,7 +140,9 @@ def a_store_pod(**fields: Any) -> StorePod:
     """Return a pod of the store that is ready; ``ordinal`` says which."""
     name = f"digits-rdzv-{fields.pop('ordinal', 0)}"
     return StorePod(
-        name, JOB_UID, **{"uid": f"uid-{name}", "ready": True, "started": True, **fields}
+        name,
+        JOB_UID,
+        **{"uid": f"uid-{name}", "created_at": NOW, "ready": True, "started": True, **fields},
     )
 
 

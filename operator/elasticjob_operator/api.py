@@ -282,7 +282,7 @@ class RendezvousStatus(Model):
     """Workers in the last round that was formed."""
     world_size: int | None = None
     """Processes in the last round that was formed; unknown when nprocPerNode is decided in the
-    pod."""
+    pod, and unset while the job is suspended."""
     members: tuple[RoundMember, ...] = ()
     """Who is in the last round that was formed, by rank; the first 256."""
     waiting: int = 0

@@ -216,20 +216,30 @@ class Executor:
         return await self._cluster.apply(manifest)
 
     async def _try_pod(self, name: str, stateful_set: actions.Manifest) -> None:
-        """Hear what the API server says to the pod; if it takes it, have the controller know.
+        """Hear what the API server says to the pod, and to the claims for its volumes.
+
+        If it takes them, have the controller know.
 
         Raises:
-            Refused: it does not take it.
+            Refused: it does not take one of them.
         """
+        for claim in stateful_sets.claims(stateful_set, name):
+            what = f"volume claim {claim['metadata']['name']}"
+            await self._is_there(claim, f"the rendezvous store's {what}")
         pod = stateful_sets.pod(stateful_set, name)
+        if not await self._is_there(pod, f"the rendezvous store's pod {name}"):
+            await self._cluster.apply(stateful_sets.touched(stateful_set, str(monotonic())))
+
+    async def _is_there(self, manifest: actions.Manifest, what: str) -> bool:
+        """Return whether the object is there already; say so if it would not be taken."""
         try:
-            await self._cluster.create(pod, dry_run=True)
+            await self._cluster.create(manifest, dry_run=True)
         except cluster.Refused as error:
             if error.reason == "AlreadyExists":
-                return
-            words = f"the API server refuses the rendezvous store's pod {name}: {error}"
+                return True
+            words = f"the API server refuses {what}: {error}"
             raise cluster.Refused(error.status, error.reason, words) from error
-        await self._cluster.apply(stateful_sets.touched(stateful_set, str(monotonic())))
+        return False
 
     def _follow(self, key: Key, job: api.ElasticJob, memory: Memory) -> None:
         if memory.shown is None or memory.shown.access is None:

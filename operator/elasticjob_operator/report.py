@@ -120,7 +120,7 @@ def _rendezvous(plan: Plan) -> api.RendezvousStatus:
     if plan.over:
         return told.model_copy(update={"state": "Closed", "waiting": 0})
     if plan.suspended:
-        return told.model_copy(update={"state": "Waiting", "waiting": 0})
+        return told.model_copy(update={"state": "Waiting", "waiting": 0, "world_size": None})
     return told
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from elasticjob_operator import labels, pod_status
 from elasticjob_operator.pod_status import Trouble
+from elasticjob_operator.timestamps import EPOCH, instant
 
 REFUSALS = (
     "has already been bootstrapped",
@@ -32,6 +34,7 @@ class StorePod:
     job_uid: str
     uid: str = ""
     node: str = ""
+    created_at: datetime = EPOCH
     ready: bool = False
     deleting: bool = False
     started: bool = False
@@ -50,6 +53,7 @@ def store_pod(body: Mapping[str, Any]) -> StorePod:
         job_uid=(metadata.get("annotations") or {}).get(labels.JOB_UID, ""),
         uid=metadata.get("uid", ""),
         node=(body.get("spec") or {}).get("nodeName") or "",
+        created_at=instant(metadata.get("creationTimestamp")) or EPOCH,
         ready=ready.get("status") == "True",
         deleting="deletionTimestamp" in metadata,
         started=any(_started(entry) for entry in pod_status.containers(status)),

@@ -147,6 +147,7 @@ def test_the_operators_rights_are_those_it_uses():
         "serviceaccounts": {"get", "create", "patch"},
         "services": {"get", "create", "patch", "delete"},
         "statefulsets": {"get", "create", "patch", "delete"},
+        "persistentvolumeclaims": {"create"},
         "poddisruptionbudgets": {"get", "create", "patch", "delete"},
         "networkpolicies": {"get", "create", "patch"},
         "podgroups": {"get", "create", "patch"},

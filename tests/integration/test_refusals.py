@@ -60,6 +60,19 @@ def test_a_stores_pod_beyond_a_quota_is_told_and_made_when_there_is_room(job, ku
         one.until(lambda one=one: f"{one.name}-rdzv-0" in one.pods(), "the store's pod")
 
 
+def test_a_stores_volume_beyond_a_quota_is_told_and_claimed_when_there_is_room(job, kubectl):
+    kubectl("create", "quota", "none", "--hard=persistentvolumeclaims=0")
+    disk = {"etcd": {"storage": {"size": "1Gi"}}}
+    digits = job(rendezvous=disk)
+    words = digits.until_condition("Progressing", "ObjectRefused", "False")["message"]
+    claim = "data-digits-rdzv-0"
+    assert words.startswith(f"the API server refuses the rendezvous store's volume claim {claim}: ")
+    assert "exceeded quota: none, requested: persistentvolumeclaims=1" in words
+    kubectl("delete", "quota", "none")
+    digits.until(lambda: "digits-rdzv-0" in digits.pods(), "the store's pod")
+    assert kubectl.names("pvc") == [claim]
+
+
 LIMITS = {
     "apiVersion": "v1",
     "kind": "LimitRange",

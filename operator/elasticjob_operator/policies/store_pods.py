@@ -1,7 +1,8 @@
-"""Pods of the job's own store that are not made.
+"""Pods of the job's own store that are not made, or find no volume.
 
 Their StatefulSet's controller makes them, says only in events of its own why it cannot, and waits
-for longer and longer before it tries again.
+for longer and longer before it tries again. Why a volume is not to be had stands in the events of
+the claim for it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from typing import Final
 
 from elasticjob_operator.observed import Observed
 from elasticjob_operator.policies import suspension
-from elasticjob_operator.provisioning import names
+from elasticjob_operator.provisioning import etcd_pod, names, stateful_sets
+from elasticjob_operator.store_facts import StorePod
 
 OVERDUE_S: Final = 10.0
 """A controller that can make a pod has made it by then."""
@@ -25,3 +27,11 @@ def overdue(observed: Observed) -> tuple[str, ...]:
         return ()
     there = {pod.name for pod in observed.store_pods}
     return tuple(name for name in names.members(observed.job) if name not in there)
+
+
+def volume_words(observed: Observed, pod: StorePod) -> str:
+    """Return where it is told why this pod finds no node with its volume; empty if it does."""
+    if observed.spec.rendezvous.etcd.storage is None or "volume" not in pod.unschedulable.lower():
+        return ""
+    claim = stateful_sets.claim_name(etcd_pod.VOLUME, pod.name)
+    return f"; `kubectl describe pvc {claim}` tells what its volume lacks"

@@ -28,6 +28,7 @@ def store_stuck(facts: Facts) -> Waiting | None:
             return _trouble(f"the rendezvous store's pod {pod.name}", pod.trouble)
         if pod.unschedulable:
             words = f"the rendezvous store's pod {pod.name} finds no node: {pod.unschedulable}"
+            words += store_pods.volume_words(facts.observed, pod)
             return Waiting("Unschedulable", words, blocked=True)
     return None
 
@@ -51,6 +52,7 @@ def store_missing(facts: Facts) -> Waiting | None:
             "WaitingForStore", f"{words} would take it: see the events of the StatefulSet {owner}"
         )
     words = f" ({store.problem})" if store.problem else ""
+    words += f"; {slow}" if (slow := slow_start.store_words(facts.observed)) else ""
     return Waiting("WaitingForStore", f"the rendezvous store is starting{words}")
 
 

@@ -15,13 +15,36 @@ def pod(stateful_set: Manifest, name: str) -> Manifest:
     metadata, spec = stateful_set["metadata"], stateful_set["spec"]
     made = deepcopy(spec["template"])
     made["metadata"] |= {"namespace": metadata["namespace"], "name": name}
-    claims = [claim["metadata"]["name"] for claim in spec.get("volumeClaimTemplates") or ()]
+    templates = spec.get("volumeClaimTemplates") or ()
     volumes = [
-        {"name": claim, "persistentVolumeClaim": {"claimName": f"{claim}-{name}"}}
-        for claim in claims
+        {"name": volume, "persistentVolumeClaim": {"claimName": claim_name(volume, name)}}
+        for volume in (template["metadata"]["name"] for template in templates)
     ]
     made["spec"]["volumes"] = [*(made["spec"].get("volumes") or ()), *volumes]
     return {"apiVersion": "v1", "kind": "Pod", **made}
+
+
+def claims(stateful_set: Manifest, name: str) -> list[Manifest]:
+    """Return the claims for volumes that the controller makes before it makes the pod."""
+    namespace, spec = stateful_set["metadata"]["namespace"], stateful_set["spec"]
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {
+                "namespace": namespace,
+                "name": claim_name(template["metadata"]["name"], name),
+                "labels": spec["selector"]["matchLabels"],
+            },
+            "spec": deepcopy(template["spec"]),
+        }
+        for template in spec.get("volumeClaimTemplates") or ()
+    ]
+
+
+def claim_name(volume: str, pod: str) -> str:
+    """Return the name of the claim for this volume of this pod."""
+    return f"{volume}-{pod}"
 
 
 def touched(stateful_set: Manifest, mark: str) -> Manifest:

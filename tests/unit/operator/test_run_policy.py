@@ -16,7 +16,7 @@ BOTH = (a_pod(0), a_pod(1))
 
 def running():
     """A job whose round 3 stands and is told."""
-    return told(seen().pods(*BOTH).members(*BOTH).rounds(a_round(3, *BOTH)))
+    return told(seen(a_job(nproc_per_node=1)).pods(*BOTH).members(*BOTH).rounds(a_round(3, *BOTH)))
 
 
 def suspended():
@@ -109,6 +109,12 @@ def test_the_status_says_that_it_is_suspended_and_how_many_pods_still_end():
         assert (found.status, found.reason) == (holds, "JobSuspended")
     assert condition(now, "Suspended").message == "the job is suspended; 2 pods still ending"
     assert condition(now.pods(), "Suspended").message == "the job is suspended; no pod is left"
+
+
+def test_a_suspended_job_has_a_last_round_and_no_world():
+    world_sizes = [status(now).rendezvous.world_size for now in (running(), suspended())]
+    assert world_sizes == [2, None]
+    assert status(suspended()).rendezvous.round == 3
 
 
 # --- resuming ----------------------------------------------------------------------------------

@@ -80,3 +80,50 @@ def test_the_pod_that_is_asked_about_is_the_one_that_would_be_made():
     assert pod["metadata"]["labels"] == template["metadata"]["labels"]
     claim = {"name": "data", "persistentVolumeClaim": {"claimName": "data-digits-rdzv-1"}}
     assert pod["spec"]["volumes"] == [*template["spec"]["volumes"], claim]
+
+
+def test_so_is_the_claim_for_its_volume():
+    made = etcd.manifests(a_job(rendezvous=THREE), Settings())[-1]
+    (claim,) = stateful_sets.claims(made, "digits-rdzv-1")
+    assert (claim["kind"], claim["metadata"]["name"]) == (
+        "PersistentVolumeClaim",
+        "data-digits-rdzv-1",
+    )
+    assert claim["metadata"]["labels"] == made["spec"]["selector"]["matchLabels"]
+    assert claim["spec"]["resources"] == {"requests": {"storage": "1Gi"}}
+    assert stateful_sets.claims(etcd.manifests(a_job(), Settings())[-1], "digits-rdzv-0") == []
+
+
+UNBOUND = "0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims"
+
+
+@pytest.mark.parametrize(
+    ("rendezvous", "unschedulable", "words"),
+    [
+        (THREE, UNBOUND, f"{UNBOUND}; `kubectl describe pvc data-digits-rdzv-0` tells what its "),
+        (THREE, "insufficient cpu", "insufficient cpu"),
+        ({}, "no volume of the template's", "no volume of the template's"),
+    ],
+    ids=["no volume", "no room", "not its own volume"],
+)
+def test_who_finds_no_node_for_want_of_a_volume_is_told_with_its_claim(
+    rendezvous, unschedulable, words
+):
+    pod = a_store_pod(ready=False, started=False, unschedulable=unschedulable)
+    status, reason, message = progressing(
+        told(without_pods(**rendezvous).store_pods(pod)).observed.status
+    )
+    assert (status, reason) == ("False", "Unschedulable")
+    begin = f"the rendezvous store's pod digits-rdzv-0 finds no node: {words}"
+    assert message.startswith(begin)
+    assert ("pvc" in message) == ("pvc" in words)
+
+
+def test_a_pod_that_does_not_start_is_told_with_where_to_read_on():
+    pod = a_store_pod(ready=False, started=False, node="node-0")
+    waiting = without_pods().store_pods(pod)
+    starting = "the rendezvous store is starting (connection refused)"
+    at_first, later = (told(s).observed.status for s in (waiting, waiting.later(90)))
+    assert progressing(at_first) == ("True", "WaitingForStore", starting)
+    slow = "pod digits-rdzv-0 does not run after 90 s: `kubectl describe pod digits-rdzv-0`"
+    assert progressing(later)[2] == f"{starting}; {slow} tells why"
