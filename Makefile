@@ -62,6 +62,9 @@ test-kills: setup-local  ## kill a worker KILLS times (20) at random moments of 
 test-network: setup-network  ## network policies enforced on a local cluster: nobody else reaches a job's pods (2 min)
 	@ELASTICJOB_E2E_NETWORK=1 $(PYTEST) --capture=no tests/e2e/test_network.py
 
+test-events: setup-local  ## the events that take long: an operator killed in a loop, a hung API server, a drain (10 min)
+	@ELASTICJOB_E2E_EVENTS=1 $(PYTEST) --capture=no tests/e2e/test_long_events.py tests/e2e/test_surroundings.py
+
 scoreboard: .venv/.ready $(TRAINING)/.ready  ## sixteen situations, torch's rendezvous and ours side by side (15 min)
 	@$(BIN)/python -m benchmarks.scoreboard
 
@@ -127,6 +130,6 @@ $(TRAINING)/.ready: $(NEEDS)
 	  cp $(NEEDS) $(TRAINING)/requirements.txt; }
 	@touch $@
 
-.PHONY: help demo demo-down test check test-fast test-e2e test-kills test-network scoreboard crds format clean \
+.PHONY: help demo demo-down test check test-fast test-e2e test-kills test-network test-events scoreboard crds format clean \
   bench bench-quick setup-bench preflight-local preflight-current preflight-kind \
   setup-local setup-current setup-kind setup-network binaries

@@ -10,13 +10,16 @@ import copy
 import dataclasses
 import fcntl
 import os
+import signal
 import sys
 import uuid
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import processes
 import pytest
 import yaml
+from running_job import Job
 from sharing import locked, shared
 
 from examples.demo import diagnosis, release
@@ -34,11 +37,6 @@ CLUSTER = "e2e"
 NODES = 2
 REPLICAS = 2
 TEST_LIMIT_S = 420
-ROUND_LIMIT_S = 120
-OURS = (
-    "pods,services,statefulsets,serviceaccounts,secrets,configmaps,roles,rolebindings,"
-    "poddisruptionbudgets,networkpolicies,persistentvolumeclaims"
-)
 FAILED = pytest.StashKey[bool]()
 
 
@@ -141,6 +139,27 @@ class Operator:
     def kill(self):
         """End the operator's pod without grace; its deployment makes another."""
         self._kubectl("delete", "pod", release.PODS, "--grace-period=0", "--force")
+
+    def kill_process(self, pod):
+        """End what runs in this pod of it so that it can do nothing more; and the pod."""
+        lease = f"{release.NAMESPACE}/elasticjob-operator"
+        for pid in processes.of_pod(pod, ELASTICJOB_OPERATOR_LEASE=lease):
+            os.kill(pid, signal.SIGKILL)
+        at_once = ("--grace-period=0", "--force", "--ignore-not-found")
+        self._kubectl("delete", "pod", pod, *at_once)
+
+    def lives(self):
+        """How often the container of each of its pods was started again."""
+        count = "{.metadata.name} {.status.containerStatuses[0].restartCount}"
+        shown = f'--output=jsonpath={{range .items[*]}}{count}{{"\\n"}}{{end}}'
+        lines = self._kubectl("get", "pods", release.PODS, shown).splitlines()
+        return {pod: int(times) for pod, times in map(str.split, lines)}
+
+    def liveness_failures(self):
+        """What the kubelets say of its liveness, when they do not hear of it."""
+        unhealthy = ("--field-selector=reason=Unhealthy", "--output=jsonpath={..message}")
+        said = self._kubectl("get", "events", *unhealthy)
+        return [line for line in said.splitlines() if "Liveness" in line]
 
 
 @pytest.fixture(scope="session")
@@ -245,50 +264,6 @@ def manifest():
         return job
 
     return build
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """A job that runs, with all that is seen of it."""
-
-    name: str
-    tools: Tools
-    board: Board
-
-    @property
-    def known(self):
-        return self.board.known
-
-    def wait(self, what, until, timeout_s=ROUND_LIMIT_S):
-        return self.board.wait(until, what, timeout_s)
-
-    def scale(self, replicas):
-        self.tools.show("kubectl", "scale", f"elasticjob/{self.name}", f"--replicas={replicas}")
-
-    def kill(self, pod):
-        self.tools.show("kubectl", "delete", f"pod/{pod}", "--grace-period=0", "--force")
-
-    def delete(self):
-        self.tools.show("kubectl", "delete", f"elasticjob/{self.name}", timeout_s=60)
-
-    def finish(self):
-        """Have the workers of the last round, which tick, end with success; wait for Complete."""
-        for pod in self.known.rounds[-1].members:
-            self.tools.ask("kubectl", "exec", pod, "--", "touch", "/tmp/finish")
-        return self.wait("Complete", lambda known: known.holds("Complete"))
-
-    def pods(self):
-        """The names of its worker pods that exist now."""
-        selector = f"--selector=rdzv.dev/job={self.name},rdzv.dev/role=worker"
-        return self.tools.ask("kubectl", "get", "pods", selector, "--output=name").split()
-
-    def wait_until_nothing_remains(self):
-        """Wait until no object that was made for the job exists any more."""
-        selector = f"--selector=rdzv.dev/job={self.name}"
-        self.tools.show(
-            *("kubectl", "wait", "--for=delete", OURS, selector, "--timeout=90s"), timeout_s=100
-        )
-        assert not self.tools.ask("kubectl", "get", OURS, selector, "--output=name")
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import json
 import os
 import re
 import signal
-from pathlib import Path
 
+import processes
 import pytest
 
 from examples.demo import story
@@ -103,24 +103,14 @@ def test_a_job_that_fails_again_and_again_is_stopped_with_the_numbers(run, manif
 # --- an API server that is killed ----------------------------------------------------------------
 
 
-def process(parent, name):
-    """The PID of the parent's child of this name."""
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return next(int(pid) for pid in children if name == comm(pid))
-
-
-def comm(pid):
-    return Path(f"/proc/{pid}/comm").read_text().strip()
-
-
 def test_a_round_re_forms_while_the_api_server_is_away(run, manifest, operator, machines):
     described = manifest(ticking=True, minReplicas=1)
     job = run(described)
     job.wait("an epoch of two workers", lambda known: story.count_epochs(known, 2) >= 1)
     plane = machines.control_plane
     before = machine.restarts(plane.folder, API_SERVER)
-    os.kill(process(machine.find(plane.folder), API_SERVER), signal.SIGKILL)
-    kill_worker_of("digits-1-0")
+    os.kill(processes.child(machine.find(plane.folder), API_SERVER), signal.SIGKILL)
+    os.kill(processes.worker_of("digits-1-0"), signal.SIGKILL)
     health.wait_for_api(machines)
     assert machine.restarts(plane.folder, API_SERVER) == before + 1
 
@@ -133,20 +123,3 @@ def test_a_round_re_forms_while_the_api_server_is_away(run, manifest, operator, 
     known = job.finish()
     restarts = known.job["status"]["restarts"]
     assert (restarts["worker"], restarts["pod"], restarts["infrastructure"]) == (1, 0, 0)
-
-
-def kill_worker_of(pod):
-    """End the process that trains in the pod from outside: nobody is asked."""
-    (victim,) = filter(lambda pid: {f"HOSTNAME={pod}", "LOCAL_RANK=0"} <= environ(pid), pids())
-    os.kill(victim, signal.SIGKILL)
-
-
-def pids():
-    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
-
-
-def environ(pid):
-    try:
-        return set(Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0"))
-    except OSError:  # it has ended by now
-        return set()

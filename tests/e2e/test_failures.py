@@ -48,14 +48,6 @@ def exit_codes(action, *values):
     return {"action": action, "onExitCodes": {"operator": "In", "values": list(values)}}
 
 
-def events_of(job):
-    """The events about the job, oldest first: when, reason, message."""
-    selector = f"--field-selector=involvedObject.kind=ElasticJob,involvedObject.name={job.name}"
-    listed = json.loads(job.tools.ask("kubectl", "get", "events", selector, "--output=json"))
-    found = [(one["lastTimestamp"], one["reason"], one["message"]) for one in listed["items"]]
-    return [(datetime.fromisoformat(at), *words) for at, *words in sorted(found)]
-
-
 @contextmanager
 def lives_seen(tools):
     """When each worker pod was made, and when its container ended, as far as it was seen."""
@@ -173,7 +165,7 @@ def test_each_failure_of_a_worker_and_each_loss_of_a_pod_is_told_as_what_it_is(r
     told.until_counted("infrastructure", 2)
     told.members(without=[evicted])
 
-    said = [(reason, message) for _, reason, message in events_of(job)]
+    said = [(reason, message) for _, reason, message in job.events()]
     assert ("WorkerLost", f"pod {doomed} was deleted") in said
     taken = f"pod {evicted} was taken away (EvictionByEvictionAPI: Eviction API: evicting)"
     assert ("WorkerLost", taken) in said
@@ -207,7 +199,7 @@ def test_each_end_of_a_pod_is_counted_on_its_account_and_waited_for_in_turn(run,
     assert (failure(known)["exitCode"], failure(known)["message"]) == (42, words)
     assert restarts(known) == {"worker": 0, "pod": 2, "infrastructure": 2, "ignored": 1}
 
-    ends = [e for e in events_of(job) if e[1] in ("WorkerFailed", "WorkerLost", "FailureIgnored")]
+    ends = [e for e in job.events() if e[1] in ("WorkerFailed", "WorkerLost", "FailureIgnored")]
     # The last one is told after the status that was waited for.
     assert [(reason, message) for _, reason, message in ends][:4] == [
         ("FailureIgnored", IGNORED),

@@ -1,47 +1,13 @@
-"""A real HorizontalPodAutoscaler between minReplicas and maxReplicas.
-
-The metrics APIs that it reads are resources of the API server itself here: the objects are the
-measurements.
-"""
+"""A real HorizontalPodAutoscaler between minReplicas and maxReplicas."""
 
 import json
-from datetime import UTC, datetime
 
 import pytest
+from autoscaler import EXTERNAL, OF_PODS, autoscaler, backlog, by_backlog, measurement
 
 pytestmark = pytest.mark.usefixtures("operator", "metrics")
 
 PODS = [f"digits-{index}-0" for index in range(4)]
-ANYTHING = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-
-
-def resource(group, plural, kind):
-    """Return the definition of a resource that looks like a metrics API's."""
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {
-            "name": f"{plural}.{group}",
-            "annotations": {"api-approved.kubernetes.io": "unapproved, for tests"},
-        },
-        "spec": {
-            "group": group,
-            "scope": "Namespaced",
-            "names": {"kind": kind, "listKind": f"{kind}List", "plural": plural},
-            "versions": [
-                {
-                    "name": "v1beta1",
-                    "served": True,
-                    "storage": True,
-                    "schema": {"openAPIV3Schema": ANYTHING},
-                }
-            ],
-        },
-    }
-
-
-EXTERNAL = resource("external.metrics.k8s.io", "backlog", "ExternalMetricValue")
-OF_PODS = resource("metrics.k8s.io", "pods", "PodMetrics")
 
 
 @pytest.fixture
@@ -56,41 +22,16 @@ def metrics(kubectl):
         kubectl("delete", "crd", definition["metadata"]["name"])
 
 
-def autoscaler(least, most, **metric):
-    return {
-        "apiVersion": "autoscaling/v2",
-        "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": "digits"},
-        "spec": {
-            "scaleTargetRef": {
-                "apiVersion": "rdzv.dev/v1alpha1",
-                "kind": "ElasticJob",
-                "name": "digits",
-            },
-            "minReplicas": least,
-            "maxReplicas": most,
-            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}},
-            "metrics": [metric],
-        },
-    }
-
-
-def measure(kubectl, kind, name, labels, **fields):
-    api = f"{'external.' if kind == 'ExternalMetricValue' else ''}metrics.k8s.io/v1beta1"
-    metadata = {"name": name, "labels": labels}
-    found = {"apiVersion": api, "kind": kind, "metadata": metadata, "timestamp": now(), **fields}
+def measure(kubectl, found):
     kubectl("apply", "--server-side", "--filename=-", given=json.dumps(found))
-
-
-def now():
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def use_memory(kubectl, mebibytes, pods, labels):
     """Report for each of these pods that its training uses so much."""
     usage = {"name": "trainer", "usage": {"memory": f"{mebibytes}Mi"}}
     for pod in pods:
-        measure(kubectl, "PodMetrics", pod, labels, window="30s", containers=[usage])
+        used = {"window": "30s", "containers": [usage]}
+        measure(kubectl, measurement("PodMetrics", pod, labels, **used))
 
 
 def about(kubectl, kind):
@@ -102,14 +43,12 @@ def about(kubectl, kind):
 
 def test_a_metric_from_outside_scales_a_job_out_to_its_maximum_and_in_to_its_minimum(job, kubectl):
     digits = job(minReplicas=2, maxReplicas=4).start()
-    measure(kubectl, "ExternalMetricValue", "queue", {}, metricName="backlog", value="1000")
-    target = {"type": "AverageValue", "averageValue": "10"}
-    external = {"metric": {"name": "backlog"}, "target": target}
-    kubectl.create(autoscaler(2, 4, type="External", external=external))
+    measure(kubectl, backlog(1000))
+    kubectl.create(by_backlog(2, 4, each=10))
     digits.until_pods(*PODS)
     assert about(kubectl, "AbleToScale")[0] == "True"
     assert about(kubectl, "ScalingActive")[:2] == ("True", "ValidMetricFound")
-    measure(kubectl, "ExternalMetricValue", "queue", {}, metricName="backlog", value="1")
+    measure(kubectl, backlog(1))
     digits.until(lambda: digits.pods() == PODS[:2], "the two who are in the round to be left")
     assert digits.drained() == {}, "who has not joined need not be asked"
 
@@ -136,10 +75,8 @@ def test_the_use_of_memory_scales_a_job_by_its_own_pods_alone(job, kubectl):
 
 def test_an_autoscaler_that_wants_more_than_the_maximum_is_told_why_it_may_not(job, kubectl):
     digits = job(minReplicas=2, maxReplicas=4).start()
-    measure(kubectl, "ExternalMetricValue", "queue", {}, metricName="backlog", value="1000")
-    target = {"type": "AverageValue", "averageValue": "10"}
-    external = {"metric": {"name": "backlog"}, "target": target}
-    kubectl.create(autoscaler(2, 9, type="External", external=external))
+    measure(kubectl, backlog(1000))
+    kubectl.create(by_backlog(2, 9, each=10))
     refused = ("False", "FailedUpdateScale")
     digits.until(
         lambda: (about(kubectl, "AbleToScale") or ())[:2] == refused, "its attempt to be refused"
