@@ -15,6 +15,7 @@ from torch.distributed import TCPStore
 from rdzv_client import (
     api,
     events,
+    memory,
     participation,
     round_store,
     termination,
@@ -58,6 +59,7 @@ class ProtocolHandler(api.RendezvousHandler):
         self._asks_at = 0.0
         self._said = ""
         self._events = events.Recorder(run_id, session.record)
+        self._kills = memory.Kills()
 
     # --- what torchrun calls ---
 
@@ -94,7 +96,7 @@ class ProtocolHandler(api.RendezvousHandler):
         began = time.monotonic()
         self._events.attempts("next_rendezvous")
         if failure := worker_failure.of_caller():
-            log.warning("%s", failure)
+            log.warning("%s", failure.because(self._kills.news()))
         self._come_in()
         with self._events.failure("next_rendezvous"), termination.ended_by_sigterm():
             try:
@@ -169,6 +171,7 @@ class ProtocolHandler(api.RendezvousHandler):
             self._finish()
             return self._leave("finished", "its workers ended with success")
         if failure := worker_failure.of_exception(error):
+            failure = failure.because(self._kills.news())
             log.warning("%s", failure)
             worker_failure.leave(failure, os.environ)
         return self._leave("failed", f"{kind.__name__}: {error}"[:1000])

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,7 +39,7 @@ class WorkerFailure:
 
     Attributes:
         exit_code: Below 0 the signal that ended it.
-        said: What the script recorded, in one line; empty if it does not.
+        said: What the script recorded, in one line, and what else is known; empty if nothing is.
         traceback: The end of it, line by line.
     """
 
@@ -48,6 +48,10 @@ class WorkerFailure:
     exit_code: int
     said: str = ""
     traceback: tuple[str, ...] = ()
+
+    def because(self, cause: str) -> WorkerFailure:
+        """Return the failure with a cause that the script itself cannot know, if there is one."""
+        return replace(self, said="; ".join(filter(None, (cause, self.said)))) if cause else self
 
     def __str__(self) -> str:
         code = self.exit_code

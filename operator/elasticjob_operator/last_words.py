@@ -35,6 +35,8 @@ _ECHOES: Final = re.compile(
     r"|Connection (?:closed|reset) by peer|Broken pipe|gloo/transport",
     re.IGNORECASE,
 )
+_OUT_OF_MEMORY: Final = "out of memory: the kernel killed "
+"""As ``rdzv_client.memory`` puts it."""
 _LAUNCHERS_OWN: Final = "torch.distributed.elastic.multiprocessing."
 _LAUNCHER_TELLS: Final = re.compile(r".*\bfailed \(exitcode: (?P<code>-?\d+)\)")
 
@@ -62,6 +64,11 @@ class LastWords:
     def echoes(self) -> bool:
         """Whether this is what a collective says when a peer has failed."""
         return bool(_ECHOES.search(self.line))
+
+    @property
+    def lacked_memory(self) -> bool:
+        """Whether the kernel has killed a process of the container for lack of memory."""
+        return self.line.startswith(_OUT_OF_MEMORY)
 
 
 def read(log: str) -> LastWords:

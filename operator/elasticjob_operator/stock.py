@@ -124,7 +124,7 @@ def _worker_failure(observed: Observed, failed: _Failed, at: str) -> api.Failure
         local_rank=failed.said.local_rank,
         traceback=failed.said.traceback,
         exit_code=failed.said.exit_code,
-        reason="WorkerFailed",
+        reason="OOMKilled" if failed.said.lacked_memory else "WorkerFailed",
         message=failed.message,
         at=at,
     )

@@ -117,6 +117,7 @@ def signs(pod: WorkerPod | None, ending: Ending) -> Signs:
 
 def _worker(pod: str, said: LastWords) -> Signs:
     code, reasons = said.exit_code, frozenset({"WorkerFailed"})
+    reasons |= {"OOMKilled"} if said.lacked_memory else set()
     if code is not None and code < 0:
         return Signs(pod, exit_code=SIGNALLED - code, signal=-code, reasons=reasons)
     return Signs(pod, exit_code=code, signal=_signal(code), reasons=reasons)

@@ -179,6 +179,19 @@ def test_a_round_may_be_ignored():
     assert (counts.worker, counts.ignored) == (0, 1)
 
 
+KILLED = "out of memory: the kernel killed a process of the container, which may use 768 MiB"
+
+
+def test_a_worker_that_the_kernel_killed_for_memory_is_told_so_and_counts():
+    """A script that needs too much would be started again for ever."""
+    failure = planned(restarted(a_job(), said=KILLED, exit_code=-9)).facts.last_failure
+    assert (failure.reason, failure.exit_code) == ("OOMKilled", -9)
+    assert failure.message == f"digits-1-0 again: {KILLED}"
+    job = a_job(max_restarts=0, failure_policy=policy(rule("Ignore", onReasons=["OOMKilled"])))
+    assert planned(restarted(job, said=KILLED)).over is None
+    assert planned(restarted(job, said="ValueError: bad")).over.reason == "MaxRestartsExceeded"
+
+
 def test_the_last_failure_has_the_workers_exit_code():
     failure = planned(restarted(a_job(), exit_code=-11)).facts.last_failure
     assert (failure.pod, failure.rank, failure.exit_code) == ("digits-1-0", 1, -11)

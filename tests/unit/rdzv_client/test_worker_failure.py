@@ -53,6 +53,19 @@ def test_of_a_script_that_does_not_only_its_end_is_known(failed, code, how):
     assert words({0: failed(0, code)}) == f"Worker of rank 0 (local rank 0) {how}"
 
 
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [("", "out of memory"), ("ValueError: late", "out of memory; ValueError: late")],
+)
+def test_a_cause_that_the_script_cannot_know_comes_first(said, words):
+    from rdzv_client.worker_failure import WorkerFailure
+
+    failure = WorkerFailure(0, 0, -9, said)
+    begin = "Worker of rank 0 (local rank 0) was ended by signal 9"
+    assert str(failure.because("out of memory")) == f"{begin}: {words}"
+    assert failure.because("") == failure
+
+
 def test_the_first_that_failed_is_named_and_not_its_peers(failed):
     first, then = recorded("ValueError: first", at="100"), recorded("RuntimeError: peer", at="103")
     assert "rank 5" in words({4: failed(0, 1, then), 5: failed(1, 1, first)})
