@@ -17,6 +17,7 @@ from rdzv_client import (
     events,
     memory,
     participation,
+    patience,
     round_store,
     termination,
     torchrun,
@@ -60,6 +61,7 @@ class ProtocolHandler(api.RendezvousHandler):
         self._said = ""
         self._events = events.Recorder(run_id, session.record)
         self._kills = memory.Kills()
+        self._patience = patience.Patience()
 
     # --- what torchrun calls ---
 
@@ -95,8 +97,10 @@ class ProtocolHandler(api.RendezvousHandler):
         """
         began = time.monotonic()
         self._events.attempts("next_rendezvous")
+        before = self._entered.round if self._entered else None
         if failure := worker_failure.of_caller():
             log.warning("%s", failure.because(self._kills.news()))
+            self._bear_it()
         self._come_in()
         with self._events.failure("next_rendezvous"), termination.ended_by_sigterm():
             try:
@@ -105,6 +109,8 @@ class ProtocolHandler(api.RendezvousHandler):
                 self._leave("signal", "it was told to stop while it waited for a round")
                 raise
         assert self._entered
+        if failure and before:
+            self._patience.note(before, self._entered.round)
         self._events.joined(self._entered.round.number, info.rank, info.world_size)
         log.info(
             "Round %d of run %s: rank %d of %d after %.2f s; %s.",
@@ -177,6 +183,18 @@ class ProtocolHandler(api.RendezvousHandler):
         return self._leave("failed", f"{kind.__name__}: {error}"[:1000])
 
     # --- coming in ---
+
+    def _bear_it(self) -> None:
+        """Go on after a failure of this node's workers, unless there were too many unseen."""
+        if not self._patience.is_strained:
+            return
+        try:
+            why = self._patience.ends(self._session.settings())
+        except (StoreUnavailable, wire.WireError):
+            return  # no round can be formed either
+        if why:
+            self._leave("failed", why)
+            raise api.RendezvousError(f"run {self._run_id}: {why}")
 
     def _come_in(self) -> None:
         self._said, self._was_spare = "", False
@@ -282,9 +300,10 @@ class ProtocolHandler(api.RendezvousHandler):
             return False
         self._asks_at = now + self._options.join_timeout / _ASKS_PER_JOIN_TIMEOUT
         try:
-            return self._session.awaits_nodes()
+            settings = self._session.settings()
         except (StoreUnavailable, wire.WireError):
             return False
+        return settings is not None and settings.scheduling
 
     def _time_out(self, step: participation.Await) -> NoReturn:
         limit_s = self._options.join_timeout

@@ -96,17 +96,15 @@ class Session:
                 members.append(wire.decode(wire.Member, "", value))
         return members
 
-    def awaits_nodes(self) -> bool:
-        """Ask the store whether the operator has pods that wait for a node.
+    def settings(self) -> wire.Settings | None:
+        """Ask the store what the operator wants: only who leads is told of it.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
             WireError: what stands there is not valid.
         """
         value = self.backend.read_settings()
-        if value is None:
-            return False
-        return wire.decode(wire.Settings, self._replica.keys.settings, value).scheduling
+        return wire.decode(wire.Settings, self._replica.keys.settings, value) if value else None
 
     @property
     def record(self) -> wire.Member:

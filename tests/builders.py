@@ -188,9 +188,9 @@ def a_round(
 
 
 def settings(expected: int | None = 2, **fields: Any) -> wire.Settings:
-    return wire.Settings(
-        **{"seq": 1, "min_nodes": 2, "max_nodes": 4, "expected_nodes": expected, **fields}
-    )
+    """Return what is told to the workers of a job of which nothing has failed yet."""
+    bounds = {"min_nodes": 2, "max_nodes": 4, "expected_nodes": expected}
+    return wire.Settings(**{"seq": 1, **bounds, "failures_left": 3, **fields})
 
 
 # --- all of it ---------------------------------------------------------------------------------

@@ -133,6 +133,7 @@ def _tell_store(facts: Facts, scaled: scale.Scale) -> Iterator[actions.Action]:
         round_floor=facts.rendezvous.round,
         scheduling=scale.awaits_nodes(facts, scaled),
         sites=topology.are_told(facts.observed),
+        failures_left=over.failures_left(facts),
     )
     if wanted != store.settings:
         yield actions.WriteSettings(replace(wanted, seq=wanted.seq + 1))

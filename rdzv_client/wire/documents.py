@@ -39,6 +39,8 @@ class Settings:
             the time that a scheduler or a cluster autoscaler takes is no member's fault.
         sites: Whether the operator says of each node where it stands (:class:`Site`).
         step: Both bounds, and the members of a round, are multiples of this.
+        failures_left: How many more failures of training the operator will let pass; None when
+            that is not to be counted by anybody else.
     """
 
     seq: int
@@ -50,10 +52,12 @@ class Settings:
     scheduling: bool = False
     sites: bool = False
     step: int = 1
+    failures_left: int | None = None
 
     def __post_init__(self) -> None:
         _require_bounds(self.min_nodes, self.max_nodes, self.step)
         _require(self.expected_nodes is None or self.expected_nodes >= 0, "expected_nodes")
+        _require(self.failures_left is None or self.failures_left >= 0, "failures_left")
         _require(self.round_floor >= 0, "round_floor")
 
 

@@ -184,6 +184,36 @@ def test_a_round_re_forms_while_the_api_server_hangs_and_the_operator_recovers(
     assert (told["worker"], told["pod"], told["infrastructure"]) == (1, 0, 0)
 
 
+# --- a script that fails while the operator is away ----------------------------------------------
+
+FAILS_WHEN_TOLD = """
+import time
+from pathlib import Path
+
+while not Path("/tmp/fail").exists():
+    time.sleep(0.1)
+raise SystemExit(7)
+"""
+
+
+def test_a_script_that_fails_for_ever_ends_without_an_operator_and_is_told_later(
+    run, manifest, operator
+):
+    one = {"minReplicas": 1, "replicas": 1, "maxReplicas": 1}
+    job = run(manifest(script=FAILS_WHEN_TOLD, maxRestarts=1, **one))
+    job.wait("a round", lambda known: story.is_round_of(known, 1))
+    with operator.away():
+        job.tools.ask("kubectl", "exec", "digits-0-0", "--", "touch", "/tmp/fail")
+        failed = ("--for=jsonpath={.status.phase}=Failed", "--timeout=180s")
+        job.tools.show("kubectl", "wait", "pod/digits-0-0", *failed, timeout_s=190)
+        log = job.tools.ask("kubectl", "logs", "digits-0-0")
+        assert re.search(r"failed 1[2-4] times since the operator last looked", log)
+    known = job.wait("Failed", lambda known: known.holds("Failed"))
+    job.tools.show("kubectl", "describe", "elasticjob/digits")
+    assert known.condition("Failed")["reason"] == "MaxRestartsExceeded"
+    assert known.job["status"]["lastFailure"]["exitCode"] in (1, 7)
+
+
 # --- a node that is drained ----------------------------------------------------------------------
 
 ALL_ANSWER = "3 of 3 members of the rendezvous store answer"

@@ -106,6 +106,17 @@ def too_many_restarts(facts: Facts) -> Over | None:
     return Over("Failed", "MaxRestartsExceeded", message[: endings.MESSAGE_CHARS])
 
 
+def failures_left(facts: Facts) -> int | None:
+    """Return how many more failures maxRestarts lets pass, for who counts while nobody else does.
+
+    None where a rule says to ignore some: which ones is not known there.
+    """
+    spec = facts.observed.spec
+    if any(rule.action == "Ignore" for rule in spec.failure_policy.rules):
+        return None
+    return max(0, spec.max_restarts - facts.restarts.counted)
+
+
 def too_often(facts: Facts) -> Over | None:
     """Training failed by itself more often within a while than the budget allows."""
     budget, count = facts.observed.spec.failure_policy.budget, len(facts.restarts.recent)

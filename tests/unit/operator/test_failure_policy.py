@@ -6,7 +6,7 @@ from datetime import timedelta
 import builders
 import pytest
 from builders import a_job, a_pod, a_round, deleting, ended, seen
-from decisions import created, news, planned, told
+from decisions import created, news, planned, told, written
 
 from elasticjob_operator import endings
 from elasticjob_operator.failure_policy import FailureBudget, FailurePolicy, FailureRule
@@ -195,6 +195,20 @@ def test_a_worker_that_the_kernel_killed_for_memory_is_told_so_and_counts():
 def test_the_last_failure_has_the_workers_exit_code():
     failure = planned(restarted(a_job(), exit_code=-11)).facts.last_failure
     assert (failure.pod, failure.rank, failure.exit_code) == ("digits-1-0", 1, -11)
+
+
+# --- what is told to those who count while the operator is away ----------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rules", "left"),
+    [((), 2), ((rule(**exit_codes("In", 3)),), 2), ((rule("Ignore", onReasons=["X"]),), None)],
+    ids=["no rule", "a rule", "some are ignored"],
+)
+def test_the_workers_are_told_how_many_failures_maxrestarts_lets_pass(rules, left):
+    job = a_job(max_restarts=3, failure_policy=policy(*rules))
+    (settings,) = written(seen(job).pods(a_pod(0), ended(a_pod(1), 1)))
+    assert settings.failures_left == left
 
 
 # --- the budget --------------------------------------------------------------------------------
