@@ -15,6 +15,7 @@ TRAINING := $(ELASTICJOB_CACHE)/training
 NEEDS    := examples/digits/requirements.txt
 BIN      := .venv/bin
 PYTEST   := $(BIN)/python -m pytest
+PLAYS    := $(patsubst %,tests/e2e/test_%.py,control_plane surroundings wants)
 PEERS    := $(ELASTICJOB_CACHE)/peers
 BENCH    := PYTHONPATH=$(PEERS) $(BIN)/python -m benchmarks
 
@@ -63,7 +64,7 @@ test-network: setup-network  ## network policies enforced on a local cluster: no
 	@ELASTICJOB_E2E_NETWORK=1 $(PYTEST) --capture=no tests/e2e/test_network.py
 
 test-events: setup-local  ## the events that take long: an operator killed in a loop, a hung API server, a drain (10 min)
-	@ELASTICJOB_E2E_EVENTS=1 $(PYTEST) --capture=no tests/e2e/test_long_events.py tests/e2e/test_surroundings.py
+	@ELASTICJOB_E2E_EVENTS=1 $(PYTEST) --capture=no $(PLAYS)
 
 scoreboard: .venv/.ready $(TRAINING)/.ready  ## sixteen situations, torch's rendezvous and ours side by side (15 min)
 	@$(BIN)/python -m benchmarks.scoreboard

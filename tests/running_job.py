@@ -64,3 +64,9 @@ class Job:
             *("kubectl", "wait", "--for=delete", OURS, selector, "--timeout=90s"), timeout_s=100
         )
         assert not self.tools.ask("kubectl", "get", OURS, selector, "--output=name")
+
+
+def restarts_of(known):
+    """What the infrastructure brought about, and what counts."""
+    told = known.job["status"]["restarts"]
+    return told["infrastructure"], told["counted"]

@@ -2,24 +2,23 @@
 
 import dataclasses
 import json
-import os
 from base64 import b64encode
 from datetime import UTC, datetime
 
 import autoscaler
+import long_plays
 import pytest
 import yaml
+from long_plays import LIMIT_S
+from running_job import restarts_of
 
 from elasticjob_operator import authority
 from examples.demo import release, story
 from examples.demo.commands import Tools
 from rdzv_client import wire
 
-pytestmark = pytest.mark.skipif(
-    "ELASTICJOB_E2E_EVENTS" not in os.environ, reason="they take minutes: `make test-events`"
-)
+pytestmark = long_plays.ONLY_WHEN_ASKED_FOR
 
-LONG_S = 180
 TLS, LOGIN, PASSWORD = "etcd-tls", "etcd-login", "tr41n-p4ssword"
 
 
@@ -54,16 +53,14 @@ def test_an_autoscaler_has_workers_started_and_asked_to_leave(run, manifest, too
     job = run(manifest(ticking=True, minReplicas=2, replicas=2, maxReplicas=4))
     job.wait("an epoch of two", lambda known: story.count_epochs(known, 2) >= 1)
     create(tools, autoscaler.backlog(1000), autoscaler.by_backlog(2, 4, each=10))
-    job.wait("an epoch of four", lambda known: story.count_epochs(known, 4) >= 1, LONG_S)
+    job.wait("an epoch of four", lambda known: story.count_epochs(known, 4) >= 1, LIMIT_S)
     tools.show("kubectl", "get", "hpa,elasticjobs")
     create(tools, autoscaler.backlog(1))
-    job.wait("an epoch of two", lambda known: story.count_epochs(known, 2) >= 1, LONG_S)
-    job.wait("the last round to be told", lambda known: story.is_round_of(known, 2))
+    job.wait("a round of two", lambda known: story.is_round_of(known, 2), LIMIT_S)
     known = job.wait("two pods", lambda known: known.job["status"]["replicas"] == 2)
     assert known.job["status"]["rendezvous"]["history"][-1]["cause"] == "drain"
     assert {len(one.members) for one in known.rounds} <= {2, 3, 4}
-    told = known.job["status"]["restarts"]
-    assert (told["infrastructure"], told["counted"]) == (0, 0)
+    assert restarts_of(known) == (0, 0)
     job.delete()
 
 
@@ -114,7 +111,7 @@ def etcd_pod(image):
 
 
 @pytest.fixture
-def etcd(tools, run, manifest):
+def etcd(tools):
     """It runs, and knows a user who may write what jobs write, and nothing else."""
     namespace = namespace_of(tools)
     hosts = (f"etcd.{namespace}.svc", "127.0.0.1")
@@ -174,8 +171,8 @@ def test_two_jobs_meet_in_one_etcd_with_a_password_and_never_each_other(
     login = {"username": b"trainer", "password": PASSWORD.encode()}
     create(tools, secret(LOGIN, **{"ca.crt": etcd.certificate}, **login))
     other = run(manifest("other", ticking=True, minReplicas=1, replicas=1, rendezvous=where))
-    one.wait("an epoch of two", lambda known: story.count_epochs(known, 2) >= 1, LONG_S)
-    other.wait("an epoch of one", lambda known: story.count_epochs(known, 1) >= 1, LONG_S)
+    one.wait("an epoch of two", lambda known: story.count_epochs(known, 2) >= 1, LIMIT_S)
+    other.wait("an epoch of one", lambda known: story.count_epochs(known, 1) >= 1, LIMIT_S)
     for job, count in ((one, 2), (other, 1)):
         known = job.wait("its round", lambda known, count=count: story.is_round_of(known, count))
         assert {pod.rpartition("-")[0][:-2] for pod in known.rounds[0].members} == {job.name}
@@ -250,10 +247,10 @@ def test_a_volume_that_is_refused_or_not_there_is_told_and_keeps_the_stores_data
     tools.show("kubectl", "get", "elasticjobs,pods,pvc", "--output=wide")
 
     volume()
-    job.wait("an epoch", lambda known: story.count_epochs(known, 1) >= 1, LONG_S)
+    job.wait("an epoch", lambda known: story.count_epochs(known, 1) >= 1, LIMIT_S)
     job.kill("digits-rdzv-0")
     job.wait("its loss to be seen", lambda known: not known.holds("RendezvousReady"))
-    job.wait("the store to answer again", lambda known: known.holds("RendezvousReady"), LONG_S)
+    job.wait("the store to answer again", lambda known: known.holds("RendezvousReady"), LIMIT_S)
     assert "restarting local member" in tools.ask("kubectl", "logs", "digits-rdzv-0")
     known = job.finish()
     assert len(known.rounds) == 1, "no round was lost"

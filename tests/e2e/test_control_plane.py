@@ -1,5 +1,4 @@
-"""What befalls a cluster and its operator, and takes long to play: an operator that is killed in a
-loop, an API server that hangs, a node that is drained, and jobs that end for want of something."""
+"""What befalls the operator and the API server: killed in a loop, hung, and away for long."""
 
 import os
 import random
@@ -8,29 +7,19 @@ import signal
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager
-from pathlib import Path
 
+import long_plays
 import processes
-import pytest
 from kubectl import until
+from long_plays import LIMIT_S
+from running_job import restarts_of
 
 from examples.demo import story
-from examples.demo.commands import CommandError
 from localcluster import machine
 
-pytestmark = pytest.mark.skipif(
-    "ELASTICJOB_E2E_EVENTS" not in os.environ, reason="they take minutes: `make test-events`"
-)
+pytestmark = long_plays.ONLY_WHEN_ASKED_FOR
 
-TICKING = Path(__file__).with_name("ticking.py")
-LONG_S = 240
 HANGS_S = 30
-
-
-def restarts(known):
-    told = known.job["status"]["restarts"]
-    return {kind: told[kind] for kind in ("infrastructure", "counted")}
 
 
 def numbers(known):
@@ -115,25 +104,25 @@ def test_an_operator_that_is_killed_in_a_loop_loses_nothing_and_makes_nothing_tw
 ):
     with Slots(tools) as slots, Kills(operator) as kills:
         job = run(manifest(ticking=True, minReplicas=1, maxReplicas=4))
-        job.wait("a round of two", lambda known: story.is_round_of(known, 2), LONG_S)
+        job.wait("a round of two", lambda known: story.is_round_of(known, 2), LIMIT_S)
         job.scale(4)
-        known = job.wait("a round of four", lambda known: story.is_round_of(known, 4), LONG_S)
+        known = job.wait("a round of four", lambda known: story.is_round_of(known, 4), LIMIT_S)
         for rank in (0, 2):
             victim = known.rounds[-1].members[rank]
             job.kill(victim)
-            known = job.wait("another in its place", without(victim, 4), LONG_S)
+            known = job.wait("another in its place", without(victim, 4), LIMIT_S)
         job.scale(2)
-        job.wait("a round of two", lambda known: story.is_round_of(known, 2), LONG_S)
-        known = job.wait("two pods", lambda known: known.job["status"]["replicas"] == 2, LONG_S)
+        job.wait("a round of two", lambda known: story.is_round_of(known, 2), LIMIT_S)
+        known = job.wait("two pods", lambda known: known.job["status"]["replicas"] == 2, LIMIT_S)
         for pod in known.rounds[-1].members:
             tools.ask("kubectl", "exec", pod, "--", "touch", "/tmp/finish")
-        known = job.wait("Complete", lambda known: known.holds("Complete"), LONG_S)
+        known = job.wait("Complete", lambda known: known.holds("Complete"), LIMIT_S)
         assert len(kills.leaders) >= 5
     assert slots.doubled == []
     assert slots.most <= 4
     assert len(slots.made) == 6, "two, two more, and one for each that was killed"
     assert numbers(known) == list(range(1, len(known.rounds) + 1)), "each round is told"
-    assert restarts(known) == {"infrastructure": 2, "counted": 0}
+    assert restarts_of(known) == (2, 0)
     attempts = known.job["status"]["attempts"]
     assert sum(attempts["created"]) == sum(attempts["ended"]) == 6
     tools.show("kubectl", "describe", "elasticjob/digits")
@@ -169,11 +158,11 @@ def test_a_round_re_forms_while_the_api_server_hangs_and_the_operator_recovers(
         time.sleep(max(0.0, HANGS_S - (time.monotonic() - hung_at)))
 
     job = run(described)  # its watches may have ended
-    known = job.wait("the round to be told", lambda known: len(known.rounds) == 2, LONG_S)
+    known = job.wait("the round to be told", lambda known: len(known.rounds) == 2, LIMIT_S)
     assert [len(one.members) for one in known.rounds] == [2, 2]
     assert "digits-1-0" in known.rounds[1].reason
     job.scale(3)
-    job.wait("a round of three", lambda known: story.is_round_of(known, 3), LONG_S)
+    job.wait("a round of three", lambda known: story.is_round_of(known, 3), LIMIT_S)
     after = operator.lives()
     assert after.keys() == before.keys(), "no pod of the operator's was made anew"
     ends = sum(after.values()) - sum(before.values())
@@ -212,112 +201,3 @@ def test_a_script_that_fails_for_ever_ends_without_an_operator_and_is_told_later
     job.tools.show("kubectl", "describe", "elasticjob/digits")
     assert known.condition("Failed")["reason"] == "MaxRestartsExceeded"
     assert known.job["status"]["lastFailure"]["exitCode"] in (1, 7)
-
-
-# --- a node that is drained ----------------------------------------------------------------------
-
-ALL_ANSWER = "3 of 3 members of the rendezvous store answer"
-
-
-def all_answer(known):
-    return known.condition("RendezvousReady").get("message") == ALL_ANSWER
-
-
-def members_on(known, node):
-    members = known.job["status"]["rendezvous"]["members"]
-    return [member["pod"] for member in members if member["node"] == node]
-
-
-@contextmanager
-def drained(tools, node):
-    """Within this the node has no pods, and takes none."""
-    limit = ("--timeout=200s", "--delete-emptydir-data", "--ignore-daemonsets")
-    try:
-        tools.show("kubectl", "drain", node, *limit, timeout_s=210)
-        yield
-    finally:
-        tools.show("kubectl", "uncordon", node)
-
-
-def test_a_node_is_drained_as_the_budgets_allow_and_used_again(run, manifest, operator, node):
-    job = run(
-        manifest(ticking=True, minReplicas=1, replicas=3, rendezvous={"etcd": {"members": 3}})
-    )
-    job.wait("three members of the store", all_answer)
-    workers = f"--selector=rdzv.dev/job={job.name},rdzv.dev/role=worker"
-    job.tools.ask("kubectl", "create", "pdb", "workers", workers, "--max-unavailable=1")
-    known = job.wait("an epoch of three", lambda known: story.count_epochs(known, 3) >= 1)
-    job.wait("a round of three", lambda known: story.is_round_of(known, 3))
-    evicted = members_on(known, node)
-    assert evicted, "the workers are spread over the nodes"
-    answers_since = known.condition("RendezvousReady")["lastTransitionTime"]
-    with drained(job.tools, node):
-        known = job.wait(
-            "three workers elsewhere",
-            lambda known: story.is_round_of(known, 3) and not members_on(known, node),
-        )
-        known = job.wait("three members of the store", all_answer)
-        assert known.condition("RendezvousReady")["lastTransitionTime"] == answers_since
-        assert restarts(known) == {"infrastructure": len(evicted), "counted": 0}
-        lost = {message for _, reason, message in job.events() if reason == "WorkerLost"}
-        words = "was taken away (EvictionByEvictionAPI: Eviction API: evicting)"
-        assert lost == {f"pod {pod} {words}" for pod in evicted}
-    job.scale(4)
-    known = job.wait("a round of four", lambda known: story.is_round_of(known, 4))
-    known = job.wait("a worker on that node", lambda known: bool(members_on(known, node)))
-    job.delete()
-
-
-# --- jobs that end for want of memory, of time, or of a worker -----------------------------------
-
-NEEDS_TOO_MUCH_ONCE = """
-from pathlib import Path
-
-once = Path("/tmp/once")
-if not once.exists():
-    once.touch()
-    hoard = bytearray(2**30)
-    hoard[:] = b"1" * len(hoard)
-"""
-
-
-def test_want_of_memory_of_time_and_of_a_worker_is_told_as_what_it_is(run, manifest, tools):
-    one = {"minReplicas": 1, "replicas": 1, "maxReplicas": 1}
-    greedy = manifest("greedy", script=NEEDS_TOO_MUCH_ONCE + TICKING.read_text(), **one)
-    (container,) = greedy["spec"]["template"]["spec"]["containers"]
-    container["resources"]["limits"]["memory"] = "768Mi"
-    greedy = run(greedy)
-    brief = run(manifest("brief", ticking=True, runPolicy={"activeDeadlineSeconds": 25}, **one))
-    late = manifest("late", ticking=True, replicas=3, rendezvous={"lastCallSeconds": 1})
-    (container,) = late["spec"]["template"]["spec"]["containers"]
-    *start, script = container["command"]
-    container["command"] = [*start, f"case $HOSTNAME in *-2-0) exec sleep 600;; esac\n{script}"]
-    late = run(late)
-
-    known = greedy.wait("a failure to be told", lambda known: bool(known.rounds[1:]))
-    tools.show("kubectl", "describe", "elasticjob/greedy")
-    failure = known.job["status"]["lastFailure"]
-    assert failure["exitCode"] == -9
-    assert "memory" in failure["message"]
-    assert restarts(known) == {"infrastructure": 0, "counted": 1}
-    greedy.finish()
-
-    known = brief.wait("Failed", lambda known: known.holds("Failed"))
-    tools.show("kubectl", "describe", "elasticjob/brief")
-    assert known.condition("Failed")["reason"] == "DeadlineExceeded"
-    assert "25 s" in known.condition("Failed")["message"]
-    selector = "--selector=rdzv.dev/job=brief,rdzv.dev/role=worker"
-    until(
-        lambda: "Running" not in tools.ask("kubectl", "get", "pods", selector),
-        "its worker to be ended",
-        60,
-    )
-
-    late.wait("a round of the two others", lambda known: story.is_round_of(known, 2))
-    known = late.finish()
-    words = "all 2 workers of round 1 ended with success"
-    assert known.condition("Complete")["message"] == words
-    gone = ("--for=delete", "pod/late-2-0", "--timeout=90s")
-    tools.show("kubectl", "wait", *gone, timeout_s=100)
-    with pytest.raises(CommandError, match="NotFound"):
-        tools.ask("kubectl", "get", "pod/late-2-0")
