@@ -74,6 +74,8 @@ def settle(observed: Observed) -> tuple[api.Attempts, tuple[Ended, ...]]:
     created = _created(observed)
     ended = [*observed.status.attempts.ended, *([0] * len(created))][: len(created)]
     pods = {(pod.index, pod.attempt): pod for pod in observed.pods}
+    # An operator that was killed may have deleted them, and not told.
+    left = {one.name for one in observed.store.left if one.cause == "drained"}
     found = []
     for index, last in enumerate(created):
         for attempt in range(ended[index], last):
@@ -82,8 +84,8 @@ def settle(observed: Observed) -> tuple[api.Attempts, tuple[Ended, ...]]:
                 break
             name = pod_name(observed.job.metadata.name, index, attempt)
             ending = endings.classify(pod) if pod else endings.VANISHED
-            wanted = pod is None or not observed.drains(pod)
-            found.append(Ended(name, index, ending, wanted, pod))
+            asked = observed.drains(pod) if pod else name in left
+            found.append(Ended(name, index, ending, not asked, pod))
             ended[index] = attempt + 1
     return api.Attempts(created=tuple(created), ended=tuple(ended)), tuple(found)
 

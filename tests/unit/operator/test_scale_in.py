@@ -10,6 +10,7 @@ from decisions import created, deleted, drained, kinds, planned, told, written
 
 from elasticjob_operator import api, report
 from elasticjob_operator.policies import scale_in
+from rdzv_client import wire
 
 PODS = tuple(a_pod(index) for index in range(4))
 
@@ -139,6 +140,13 @@ def test_scaling_in_counts_as_nobodys_failure(end):
     now = running(*PODS, replicas=3).drained(PODS[3]).pods(*PODS[:3], end)
     assert planned(now).facts.restarts == api.Restarts()
     assert planned(now).facts.ended == ()
+
+
+@pytest.mark.parametrize(("cause", "lost"), [("drained", 0), ("signal", 1)])
+def test_so_does_what_an_operator_deleted_that_could_not_tell_of_it(cause, lost):
+    left = wire.Left(f"{PODS[3].uid}.0", PODS[3].uid, 3, PODS[3].name, cause, "it was asked to")
+    before = told(running(*PODS, replicas=3).drained(PODS[3]))
+    assert planned(before.pods(*PODS[:3]).store(left=(left,))).facts.restarts.infrastructure == lost
 
 
 def test_a_pod_that_was_deleted_before_it_trained_counts_as_nobodys_failure():
