@@ -29,7 +29,7 @@ from elasticjob_operator import (
 )
 from elasticjob_operator.execution import Executor
 from elasticjob_operator.gauges import Gauges
-from elasticjob_operator.health import Health
+from elasticjob_operator.health import Health, Starting
 from elasticjob_operator.leadership import Leadership, LeadershipLost
 from elasticjob_operator.reconcile import Reconciler
 from elasticjob_operator.rounds import Rounds
@@ -92,9 +92,12 @@ def _write_crd(output: Path | None) -> int:
 async def _run(chosen: settings.Settings) -> None:
     the_cluster, stores = await cluster.connect(), Rounds()
     try:
-        await _until_served(the_cluster, chosen.namespace)
-        authority = await keychain.opened(the_cluster, chosen.key_ref)
-        await _serve(the_cluster, stores, dataclasses.replace(chosen, authority=authority))
+        async with endpoints.served(chosen.probe_port, endpoints.probes(Starting())):
+            await _until_served(the_cluster, chosen.namespace)
+            authority = await keychain.opened(the_cluster, chosen.key_ref)
+            sees_nodes = await _sees_nodes(the_cluster)
+        chosen = dataclasses.replace(chosen, authority=authority)
+        await _serve(the_cluster, stores, chosen, sees_nodes=sees_nodes)
     finally:
         await stores.close()
         await the_cluster.close()
@@ -116,10 +119,21 @@ async def _until_served(the_cluster: cluster.Cluster, namespace: str) -> None:
         await asyncio.sleep(ASK_AGAIN_S)
 
 
-async def _serve(the_cluster: cluster.Cluster, stores: Rounds, chosen: settings.Settings) -> None:
+async def _sees_nodes(the_cluster: cluster.Cluster) -> bool:
+    """Return whether nodes may be seen, as soon as the API server says so."""
+    while True:
+        try:
+            return await the_cluster.may_see_nodes()
+        except cluster.ClusterError as error:
+            log.warning("waiting: %s", error)
+        await asyncio.sleep(ASK_AGAIN_S)
+
+
+async def _serve(
+    the_cluster: cluster.Cluster, stores: Rounds, chosen: settings.Settings, *, sees_nodes: bool
+) -> None:
     queue, indices, stop = WorkQueue(), handlers.Indices(), asyncio.Event()
     leadership = _leadership(the_cluster, chosen)
-    sees_nodes = await the_cluster.may_see_nodes()
     watches = Watches(handlers.watched(sees_nodes=sees_nodes))
     registry = handlers.register(queue, stores, indices, watches, sees_nodes=sees_nodes)
     fenced = the_cluster.fenced(leadership.holds) if leadership else the_cluster

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from aiohttp import web
 
 from elasticjob_operator import metrics
-from elasticjob_operator.health import Health
+from elasticjob_operator.health import Verdict
 
 Answer = Callable[[], web.Response]
 
 
-def probes(health: Health) -> dict[str, Answer]:
+def probes(health: Verdict) -> dict[str, Answer]:
     """Return the answers to the kubelet: 200, or 503 with the reasons, one a line."""
     live, ready = (lambda: _verdict(health.stuck())), (lambda: _verdict(health.unready()))
     return {"/healthz": live, "/livez": live, "/readyz": ready}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Protocol
 
 from elasticjob_operator.watches import Watches
 from elasticjob_operator.workqueue import WorkQueue
@@ -12,8 +12,32 @@ WORK_LIMIT_S: Final = 900.0
 """No look after one job takes so long: every call that it makes ends within 20 s."""
 
 
+class Verdict(Protocol):
+    """What the probes answer: what is in the way, in words."""
+
+    def stuck(self) -> list[str]:
+        """Return what is beyond help but by a new start of the operator."""
+
+    def unready(self) -> list[str]:
+        """Return what is in the way of taking over, or of going on."""
+
+
+class Starting:
+    """What the probes answer before the API server has told what there is: nothing is stuck.
+
+    An operator that is started while the API server is away waits for it; a new start would not
+    help, and each one would make Kubernetes wait longer before the next.
+    """
+
+    def stuck(self) -> list[str]:
+        return []
+
+    def unready(self) -> list[str]:
+        return ["the API server has not told yet what there is"]
+
+
 class Health:
-    """What the probes answer.
+    """What the probes answer of an operator that has started.
 
     Args:
         watches: What is heard from the API server.
@@ -26,11 +50,9 @@ class Health:
         self._silence_limit_s = silence_limit_s
 
     def stuck(self) -> list[str]:
-        """Return what is beyond help but by a new start of the operator."""
         return [*self._stuck_watches(), *self._stuck_jobs()]
 
     def unready(self) -> list[str]:
-        """Return what is in the way of taking over, or of going on."""
         waiting = [f"the {resource} were not listed yet" for resource in self._watches.unopened]
         return [*waiting, *self.stuck()]
 

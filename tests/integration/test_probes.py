@@ -5,6 +5,8 @@ import urllib.request
 
 import pytest
 from etcd_server import free_ports
+from interference import Interference
+from kubectl import until
 from prometheus_client.parser import text_string_to_metric_families
 
 
@@ -65,6 +67,21 @@ def test_a_jobs_life_is_counted_and_no_series_names_it(operators, answers, job):
     assert found["elasticjob_watch_silence_seconds", "pods"] < 60
     labels = {label for _, *values in found for label in values}
     assert not [label for label in labels if "digits" in label]
+
+
+def test_an_operator_that_starts_while_the_api_server_is_away_lives_and_waits(
+    operators, answers, plane, job
+):
+    """A probe that fails would have it started again, less and less often."""
+    with Interference(plane) as interference:
+        with interference.away():
+            operator = operators(server=interference.url, **answers.settings)
+            until(lambda: answers.probe("/livez") == (200, "ok\n"), "it to live")
+            words = "the API server has not told yet what there is\n"
+            assert answers.probe("/readyz") == (503, words)
+            operator.until_logged("the API server does not answer")
+            assert answers.probe("/livez") == (200, "ok\n")
+        job().until(lambda: answers.probe("/readyz") == (200, "ok\n"), "it to be ready")
 
 
 def test_a_silent_watch_fails_the_probe_in_words(operators, answers, job):
