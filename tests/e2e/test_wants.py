@@ -78,7 +78,7 @@ from pathlib import Path
 once = Path("/tmp/once")
 if not once.exists():
     once.touch()
-    hoard = bytearray(2**30)
+    hoard = bytearray(2**31)  # more than torchrun itself has: the kernel takes the largest
     hoard[:] = b"1" * len(hoard)
 """
 
@@ -87,7 +87,7 @@ def test_want_of_memory_of_time_and_of_a_worker_is_told_as_what_it_is(run, manif
     one = {"minReplicas": 1, "replicas": 1, "maxReplicas": 1}
     greedy = manifest("greedy", script=NEEDS_TOO_MUCH_ONCE + TICKING.read_text(), **one)
     (container,) = greedy["spec"]["template"]["spec"]["containers"]
-    container["resources"]["limits"]["memory"] = "768Mi"
+    container["resources"]["limits"]["memory"] = "1536Mi"
     greedy = run(greedy)
     brief = run(manifest("brief", ticking=True, runPolicy={"activeDeadlineSeconds": 25}, **one))
     late = manifest("late", ticking=True, replicas=3, rendezvous={"lastCallSeconds": 1})
