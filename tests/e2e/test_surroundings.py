@@ -98,7 +98,7 @@ def etcd_pod(image):
         "command": [
             *("/opt/etcd/etcd", "--data-dir=/data/etcd", "--cert-file=/tls/tls.crt"),
             *("--key-file=/tls/tls.key", "--listen-client-urls=https://0.0.0.0:2379"),
-            *("--trusted-ca-file=/tls/ca.crt", "--advertise-client-urls=https://127.0.0.1:2379"),
+            "--advertise-client-urls=https://127.0.0.1:2379",
             "--listen-metrics-urls=http://0.0.0.0:2381",
         ],
         "volumeMounts": [files, {"name": "data", "mountPath": "/data"}],
@@ -116,7 +116,7 @@ def etcd(tools):
     namespace = namespace_of(tools)
     hosts = (f"etcd.{namespace}.svc", "127.0.0.1")
     pair = authority.new().store("etcd", datetime.now(UTC), hosts)
-    files = {"tls.crt": pair.certificate, "tls.key": pair.key, "ca.crt": pair.authority}
+    files = {"tls.crt": pair.certificate, "tls.key": pair.key}
     stores = ("get", "--namespace=elasticjob-system", release.DEPLOYMENT, "--output=json")
     deployed = json.loads(tools.ask("kubectl", *stores))["spec"]["template"]["spec"]
     variables = {one["name"]: one.get("value") for one in deployed["containers"][0]["env"]}

@@ -69,11 +69,14 @@ def _peers(job: api.ElasticJob) -> Manifest:
 
 
 def _budget(job: api.ElasticJob) -> Manifest:
-    """Two members at a time would be too many; one that does not answer holds nobody up."""
+    """Two members at a time would be too many, also when the second has just lost its leader.
+
+    One that does not answer holds nobody up as long as the two others do.
+    """
     budget = owned(job, *BUDGET, names.store(job), labels.STORE)
     budget["spec"] = {
         "maxUnavailable": 1,
-        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        "unhealthyPodEvictionPolicy": "IfHealthyBudget",
         "selector": labels.these(job.metadata.name, labels.STORE),
     }
     return budget

@@ -67,6 +67,7 @@ def _container(job: api.ElasticJob, settings: Settings, *, joining: bool) -> Man
         "readinessProbe": {
             "httpGet": {"path": "/readyz", "port": "health"},
             "periodSeconds": 1,
+            "timeoutSeconds": 3,  # a node that is busy is slow to answer
             "failureThreshold": 3,
         },
         "livenessProbe": {

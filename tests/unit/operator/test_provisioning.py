@@ -113,6 +113,8 @@ def test_three_members_find_each_other_before_they_are_ready_and_start_together(
 def test_at_most_one_of_three_members_is_taken_away_on_purpose():
     budget = three()["PodDisruptionBudget", "digits-rdzv"]
     assert budget["maxUnavailable"] == 1
+    # A member that has lost its leader is not ready for a moment, and must not be the second to go.
+    assert budget["unhealthyPodEvictionPolicy"] == "IfHealthyBudget"
     assert ("PodDisruptionBudget", "digits-rdzv") not in manifests(builders.a_job())
 
 
