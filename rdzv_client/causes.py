@@ -10,10 +10,13 @@ from rdzv_client.wording import count, names
 
 
 def why(view: View) -> tuple[str, str]:
-    """The cause of the round to come: a loss outweighs the restart that it brought about."""
+    """The cause of the round to come: a loss outweighs the restart that it brought about.
+
+    Not so one that comes of stopping workers that hung.
+    """
     if view.round is None:
         return "start", f"{count(view.fitting(len(view.ready)), 'member')} joined"
-    if view.lost and view.round.cause != "left":
+    if view.lost and view.round.cause not in {"left", "stalled"}:
         return loss(view, view.lost)
     return view.round.cause, view.round.reason
 

@@ -27,6 +27,7 @@ from rdzv_client import (
 )
 from rdzv_client.backends import StoreUnavailable
 from rdzv_client.options import Options
+from rdzv_client.progress.herald import Herald, Place
 from rdzv_client.session import Session
 
 log = logging.getLogger(__name__)
@@ -47,11 +48,19 @@ class ProtocolHandler(api.RendezvousHandler):
         run_id: The run.
         session: This member's seat in it; the handler starts it.
         options: How long to wait for what.
+        herald: Who is told when rounds begin and end, to tell how far training has come.
     """
 
-    def __init__(self, name: str, run_id: str, session: Session, options: Options) -> None:
+    def __init__(
+        self,
+        name: str,
+        run_id: str,
+        session: Session,
+        options: Options,
+        herald: Herald | None = None,
+    ) -> None:
         self._name, self._run_id = name, run_id
-        self._session, self._options = session, options
+        self._session, self._options, self._herald = session, options, herald
         self._entered: participation.Enter | None = None
         self._bound: tuple[int, TCPStore] | None = None
         self._started = self._has_left = False
@@ -111,6 +120,8 @@ class ProtocolHandler(api.RendezvousHandler):
         assert self._entered
         if failure and before:
             self._patience.note(before, self._entered.round)
+        if self._herald:
+            self._herald.begin(Place(self._entered.round.number, info.rank, info.world_size))
         self._events.joined(self._entered.round.number, info.rank, info.world_size)
         log.info(
             "Round %d of run %s: rank %d of %d after %.2f s; %s.",
@@ -199,6 +210,8 @@ class ProtocolHandler(api.RendezvousHandler):
     def _come_in(self) -> None:
         self._said, self._was_spare = "", False
         self._entered = None
+        if self._herald:
+            self._herald.pause()
         seen = self._last_formed()
         self._session.write(lambda record: replace(record, acked=0, store=None, last_round=seen))
         self._start()
@@ -383,6 +396,8 @@ class ProtocolHandler(api.RendezvousHandler):
         if not self._started or self._has_left:
             return True
         self._has_left = True
+        if self._herald:
+            self._herald.end()
         self._events.left("shutdown", reason)
         record = self._session.record
         left = wire.Left(

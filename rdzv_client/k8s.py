@@ -10,13 +10,15 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from rdzv_client import identity, wire
+from rdzv_client import identity, progress, wire
 
 if TYPE_CHECKING:
-    from rdzv_client.backends import Backend
+    from rdzv_client.backends import ReportingBackend
     from rdzv_client.options import Options
+    from rdzv_client.progress.herald import Herald
 
 NAME = "k8s"
 
@@ -52,11 +54,22 @@ def create_handler(params: Any) -> Any:
     record = identity.of_pod(os.environ, *bounds, params.local_addr, config)
     keys = wire.Keys(params.run_id)
     opened = _open_c10d if params.endpoint.startswith(_C10D) else _open_etcd
-    session = Session(opened(params.endpoint, keys, record, chosen), keys, record, chosen.timing)
-    return ProtocolHandler(params.backend, params.run_id, session, chosen)
+    backend = opened(params.endpoint, keys, record, chosen)
+    session = Session(backend, keys, record, chosen.timing)
+    herald = _herald(os.environ.get(progress.FOLDER), record.id, backend)
+    return ProtocolHandler(params.backend, params.run_id, session, chosen, herald)
 
 
-def _open_etcd(endpoint: str, keys: wire.Keys, record: wire.Member, chosen: Options) -> Backend:
+def _herald(folder: str | None, member: str, backend: ReportingBackend) -> Herald | None:
+    from rdzv_client.progress.folder import Folder  # noqa: PLC0415
+    from rdzv_client.progress.herald import Herald  # noqa: PLC0415
+
+    return Herald(Folder(Path(folder)), member, backend.report) if folder else None
+
+
+def _open_etcd(
+    endpoint: str, keys: wire.Keys, record: wire.Member, chosen: Options
+) -> ReportingBackend:
     from rdzv_client import etcd_connection  # noqa: PLC0415
     from rdzv_client.backends.etcd import EtcdBackend  # noqa: PLC0415
 
@@ -72,7 +85,9 @@ def _open_etcd(endpoint: str, keys: wire.Keys, record: wire.Member, chosen: Opti
     )
 
 
-def _open_c10d(endpoint: str, keys: wire.Keys, record: wire.Member, chosen: Options) -> Backend:
+def _open_c10d(
+    endpoint: str, keys: wire.Keys, record: wire.Member, chosen: Options
+) -> ReportingBackend:
     from rdzv_client.backends.c10d import C10dBackend  # noqa: PLC0415
     from rdzv_client.tcp_store import DEFAULT_PORT, Endpoint  # noqa: PLC0415
     from rdzv_client.utils import parse_rendezvous_endpoint  # noqa: PLC0415

@@ -132,6 +132,15 @@ def member_lost(view: View, now: float) -> Verdict | None:
     return Break(*causes.loss(view, view.lost))
 
 
+def training_stalled(view: View, _now: float) -> Verdict | None:
+    """One worker that hangs holds up all, and nobody can tell which: all are stopped."""
+    assert view.round
+    settings = view.settings
+    if settings and settings.stalled_round == view.round.number:
+        return Break("stalled", settings.stalled_reason)
+    return None
+
+
 def members_drained(view: View, _now: float) -> Verdict | None:
     """All who are to leave at this moment leave together: one round, however many they are."""
     if causes.draining(view):
@@ -280,6 +289,7 @@ RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
         all_finished,
         *_PLACES,
         member_lost,
+        training_stalled,
         members_drained,
         member_came_back,
         newcomers_admitted,

@@ -15,7 +15,15 @@ from typing import Any
 from elasticjob_operator import api
 from elasticjob_operator.last_words import LastWords
 from elasticjob_operator.node_facts import Node
-from elasticjob_operator.observed import Drained, FormedRound, Observed, Refused, StoreView, run_id
+from elasticjob_operator.observed import (
+    Drained,
+    FormedRound,
+    Observed,
+    Refused,
+    Reported,
+    StoreView,
+    run_id,
+)
 from elasticjob_operator.pod_facts import Container, WorkerPod
 from elasticjob_operator.pod_status import Trouble
 from elasticjob_operator.store_facts import StorePod
@@ -187,6 +195,11 @@ def a_round(
     return FormedRound(record, ranks, NOW, revision=10 * number)
 
 
+def progress(pod: WorkerPod, number: int, step: int, **more: Any) -> wire.Progress:
+    """Return what the agent in this pod says of its training in the round of this number."""
+    return wire.Progress(f"{pod.uid}.0", number, step, **more)
+
+
 def settings(expected: int | None = 2, **fields: Any) -> wire.Settings:
     """Return what is told to the workers of a job of which nothing has failed yet."""
     bounds = {"min_nodes": 2, "max_nodes": 4, "expected_nodes": expected}
@@ -232,6 +245,15 @@ class Seen:
         """Have these rounds seen formed; the last one is now in ``phase``."""
         now = replace(rounds[-1].record, phase=phase)
         return self.store(formed=tuple(rounds), round=now)
+
+    def steps(self, step: int, *pods: WorkerPod, ago_s: float = 0.0, **more: Any) -> Seen:
+        """Have the workers in these pods said so long ago that they have done this step."""
+        store, at = self.observed.store, self.observed.now - timedelta(seconds=ago_s)
+        assert store.round
+        number = store.round.number
+        new = [Reported(progress(pod, number, step, **more), at, at) for pod in pods]
+        known = {told.said.id: told for told in (*store.progress, *new)}
+        return self.store(progress=tuple(known.values()))
 
     def refused(self, *, ago_s: float = 0.0, times: int = 1) -> Seen:
         """Have the API server refused the last pods."""

@@ -131,6 +131,11 @@ class Job:
         self._client.txn([], [*ranks, messages.put(self.keys.round, wire.encode(proposed))])
         self._client.put(self.keys.round, wire.encode(formed.record))
 
+    def say(self, pod, number, step, **more):
+        """Have the worker in this pod say how far it has come in the round of this number."""
+        said = builders.progress(self.as_seen(pod), number, step, **more)
+        self._client.put(self.keys.steps(said.id), wire.encode(said))
+
     def as_seen(self, pod):
         found = self.kubectl.get("pod", pod)
         index, attempt = map(int, pod.rsplit("-", 2)[1:])

@@ -13,6 +13,8 @@ from rdzv_client import etcd3_adapter, etcdv3, wire
 from rdzv_client.backends import c10d
 from rdzv_client.backends.blob import BlobBackend
 from rdzv_client.backends.blob.value import Value
+from rdzv_client.backends.c10d.layout import ALL, Layout
+from rdzv_client.backends.c10d.picture import Picture
 from rdzv_client.backends.etcd import EtcdBackend
 from rdzv_client.backends.memory import MemoryBackend
 
@@ -52,6 +54,11 @@ class EtcdRuns:
 
     def site(self, keys, site):
         self._client.put(keys.site(site.node), wire.encode(site))
+
+    def progress(self, keys):
+        """What the members say of their training."""
+        found = self._client.get_prefix(keys.steps_prefix)
+        return [wire.decode(wire.Progress, kv.key, kv.value) for kv in found.kvs]
 
     def round(self, keys):
         kv = self._client.get(keys.round)
@@ -269,6 +276,12 @@ class C10dRuns:
 
     def site(self, keys, site):
         c10d.tell_site(self._store(), keys, site)
+
+    def progress(self, keys):
+        """What the members say of their training, as an observer reads it."""
+        documents = Picture(Layout(keys)).read(self._store(), ALL.encode())
+        found = [(key, value) for key, value in documents.items() if "/steps/" in key]
+        return [wire.decode(wire.Progress, key, value) for key, value in found if value]
 
     def round(self, keys):
         return wire.decode(wire.Round, keys.round, c10d.read_round(self._store(), keys))

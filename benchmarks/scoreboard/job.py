@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -135,9 +136,15 @@ class Job(AbstractContextManager["Job"]):
                 os.killpg(worker, 9)  # torchrun makes each worker a session of its own
 
     def kill_worker(self, agent: Agent) -> None:
+        self._signal_worker(agent, signal.SIGKILL)
+
+    def freeze_worker(self, agent: Agent) -> None:
+        self._signal_worker(agent, signal.SIGSTOP)
+
+    def _signal_worker(self, agent: Agent, number: int) -> None:
         for child in children(agent.process.pid):
             with suppress(ProcessLookupError):
-                os.killpg(child, 9)
+                os.killpg(child, number)
 
     def tell(self, word: str) -> None:
         """Tell the workers: ``finish``, ``finish.<agent>``, or once ``fail.<agent>``."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import pickle
 import sys
@@ -209,6 +210,14 @@ def say(line: str) -> None:
         print(line, flush=True)
 
 
+def report_progress(epoch: int, **metrics: float) -> None:
+    """Say how far this process is, where somebody wants to know: an ElasticJob shows it."""
+    if folder := os.environ.get("ELASTICJOB_PROGRESS_DIR"):
+        new = Path(folder, f"{os.environ.get('LOCAL_RANK', '0')}.new")
+        new.write_text(json.dumps({"step": epoch, "epoch": epoch, "metrics": metrics}))
+        new.replace(new.with_suffix(".json"))
+
+
 def restore(parts: Mapping[str, Any], options: argparse.Namespace) -> int:
     """Load the group's newest checkpoint into `parts`; the epochs that it has behind it."""
     path = options.checkpoint_dir / CHECKPOINT_NAME
@@ -259,6 +268,7 @@ def train(options: argparse.Namespace) -> None:
             state = {name: part.state_dict() for name, part in parts.items()}
             state |= {"epoch": epoch, "width": options.width}
             write_checkpoint(options.checkpoint_dir / CHECKPOINT_NAME, pack_checkpoint(state))
+        report_progress(epoch, loss=loss, accuracy=accuracy)
         say(
             f"epoch {epoch}/{options.epochs}  loss {loss:.4f}  test accuracy {accuracy:.2%}  "
             f"world size {world_size}  {time.monotonic() - started:.2f} s"

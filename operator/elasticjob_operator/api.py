@@ -13,6 +13,7 @@ from pydantic import Field
 
 from elasticjob_operator.failure_policy import FailurePolicy
 from elasticjob_operator.model import Model
+from elasticjob_operator.progress import Progress
 
 GROUP = "rdzv.dev"
 VERSION = "v1alpha1"
@@ -246,7 +247,7 @@ class RoundRecord(Model):
     round: int
     """Its number; numbers never go back."""
     cause: str
-    """Why it was formed: start, lost, left, restart, admission or drain."""
+    """Why it was formed: start, lost, left, restart, stalled, admission or drain."""
     reason: str
     """The same as a sentence."""
     workers: int
@@ -387,6 +388,8 @@ class ElasticJobStatus(Model):
     """When the job became Complete or Failed."""
     rendezvous: RendezvousStatus = RendezvousStatus()
     """What the rendezvous store says."""
+    progress: Progress | None = None
+    """How far training has come, if its script says so."""
     restarts: Restarts = Restarts()
     """How often something had to start again."""
     last_failure: Failure | None = None

@@ -76,6 +76,7 @@ def columns() -> list[Schema]:
         column("Age", "date", ".metadata.creationTimestamp"),
         column("Min", "integer", ".spec.minReplicas", wide=True),
         column("Max", "integer", ".spec.maxReplicas", wide=True),
+        column("Step", "integer", ".status.progress.step", wide=True),
         column("Restarts", "integer", ".status.restarts.counted", wide=True),
         column("Reason", "string", reason, wide=True),
     ]
@@ -132,6 +133,8 @@ def structural(node: Schema, definitions: Schema) -> Schema:
         }
     if "items" in node:
         kept["items"] = structural(node["items"], definitions)
+    if isinstance(node.get("additionalProperties"), dict):
+        kept["additionalProperties"] = structural(node["additionalProperties"], definitions)
     if "default" in kept:
         kept["default"] = _without_nulls(kept["default"])
     if kept.get("type") == "integer":

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from elasticjob_operator import api, conditions, timeline
+from elasticjob_operator import api, conditions, history, timeline
 from elasticjob_operator.plan import Plan
+from elasticjob_operator.policies import progress
 from elasticjob_operator.report import Outcome
 from elasticjob_operator.timestamps import stamp
 
@@ -40,6 +41,8 @@ def events(plan: Plan, outcome: Outcome, new: api.ElasticJobStatus) -> tuple[Eve
         *_removed(plan, outcome),
         *_rounds(plan, new),
         *_blocked(old, new),
+        *_stalled(plan, old, new),
+        *_straggling(old, new),
         *_suspended(old, new),
         *_over(old, new),
     )
@@ -124,6 +127,27 @@ def _blocked(old: api.ElasticJobStatus, new: api.ElasticJobStatus) -> Iterator[E
         return
     if before is None or before.status == "True" or before.reason != now.reason:
         yield Event("Warning", now.reason, now.message)
+
+
+def _stalled(plan: Plan, old: api.ElasticJobStatus, new: api.ElasticJobStatus) -> Iterator[Event]:
+    """Told when it is seen, or with the round that follows if that came sooner."""
+    kind, reason = conditions.PROGRESSING, "TrainingStalled"
+    before, now = conditions.find(old.conditions, kind), conditions.find(new.conditions, kind)
+    if before and before.reason == reason:
+        return
+    if now and now.reason == reason:
+        yield Event("Warning", reason, now.message)
+    else:
+        stalled = [formed for formed in plan.facts.formed if history.is_stalled(formed)]
+        yield from (Event("Warning", reason, formed.record.reason) for formed in stalled)
+
+
+def _straggling(old: api.ElasticJobStatus, new: api.ElasticJobStatus) -> Iterator[Event]:
+    """Told when there is one, and again when others take its place."""
+    before = {one.pod for one in old.progress.stragglers} if old.progress else set()
+    words, now = progress.straggling(new.progress), new.progress
+    if words and now and not before & {one.pod for one in now.stragglers}:
+        yield Event("Warning", "WorkerStraggles", words)
 
 
 def _suspended(old: api.ElasticJobStatus, new: api.ElasticJobStatus) -> Iterator[Event]:

@@ -65,7 +65,8 @@ class FailureRule(Model):
     on_reasons: Annotated[tuple[Word, ...], Field(min_length=1, max_length=32)] | None = None
     """Holds if the pod shows one of these words as the reason of its end, such as OOMKilled, Error,
     Evicted, Preempted, DeadlineExceeded, NodeLost, NodeShutdown or InitContainerFailed; or
-    WorkerFailed, for a worker that failed inside a pod that lives on."""
+    WorkerFailed, for a worker that failed inside a pod that lives on, or TrainingStalled, for a
+    round that was ended by progressDeadlineSeconds."""
     on_pod_conditions: (
         Annotated[tuple[OnPodCondition, ...], Field(min_length=1, max_length=20)] | None
     ) = None
@@ -96,3 +97,9 @@ class FailurePolicy(Model):
     before they had stood for progressSeconds. Never when left out."""
     progress_seconds: Annotated[int, Field(ge=1, le=604_800)] = 60
     """How long a round must stand to be taken for progress."""
+    progress_deadline_seconds: Annotated[int, Field(ge=5, le=604_800)] | None = None
+    """How long a round may go on without a step of training before it is ended, its workers are
+    stopped and start anew, and it counts as a failure of training. Of steps is only known what the
+    script tells (see status.progress): nothing is done about one that never does. It must be longer
+    than anything that the script does between two steps. Until the first step after a restart,
+    three times as long is allowed. No limit when left out."""

@@ -59,12 +59,13 @@ def fleet(statuses: Iterable[Status]) -> Iterator[Metric]:
     """Return how the jobs are, all together."""
     phases: Counter[str] = Counter()
     workers = {"there": 0, "running": 0, "in_round": 0, "waiting": 0}
-    unreachable = 0
+    unreachable = stragglers = 0
     for status in statuses:
         phases[status.get("phase", "Pending")] += 1
         if status.get("completionTime"):
             continue
         rendezvous = status.get("rendezvous", {})
+        stragglers += len(status.get("progress", {}).get("stragglers", ()))
         workers["there"] += status.get("replicas", 0)
         workers["running"] += status.get("active", 0)
         workers["in_round"] += status.get("ready", 0)
@@ -78,6 +79,8 @@ def fleet(statuses: Iterable[Status]) -> Iterator[Metric]:
     yield _some("elasticjob_workers", words, "state", workers.items())
     words = "Jobs that go on and whose store does not answer, or not yet."
     yield _one("elasticjob_stores_unreachable", words, unreachable)
+    words = "Workers of jobs that go on which take much longer for a step than their peers."
+    yield _one("elasticjob_stragglers", words, stragglers)
 
 
 def _one(name: str, words: str, value: float) -> Metric:

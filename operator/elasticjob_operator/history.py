@@ -80,6 +80,8 @@ def last_members(store: StoreView, told: api.RendezvousStatus) -> set[str]:
 def failed_rounds(observed: Observed) -> list[FormedRound]:
     """Return the new rounds that were formed because training failed while all peers lived.
 
+    Or because it stood still, whatever became of those who were stopped then.
+
     When a member of the round before is missing, its loss is taken for the cause: peers of a lost
     worker fail within a second, and may be heard first.
     """
@@ -87,14 +89,21 @@ def failed_rounds(observed: Observed) -> list[FormedRound]:
     failed = []
     for formed in unrecorded(observed):
         now = {rank.name for rank in formed.ranks}
-        if formed.record.cause == "restart" and before <= now:
+        if is_stalled(formed) or (formed.record.cause == "restart" and before <= now):
             failed.append(formed)
         before = now
     return failed
 
 
+def is_stalled(formed: FormedRound) -> bool:
+    """Return whether the round was formed because training stood still in the one before."""
+    return formed.record.cause == "stalled"
+
+
 def restarted(formed: FormedRound) -> list[str]:
     """Return the members whose failed workers this round restarted, as its reason names them."""
+    if is_stalled(formed):
+        return []
     named = set(re.split(r"[ ,]+", formed.record.reason))
     return [rank.name for rank in formed.ranks if rank.name in named]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from elasticjob_operator import testimony
-from elasticjob_operator.observed import Drained, FormedRound, StoreView
+from elasticjob_operator.observed import Drained, FormedRound, Reported, StoreView
 from rdzv_client import wire
 from rdzv_client.etcdv3 import messages
 
@@ -20,7 +20,12 @@ FORMED_ROUNDS = 64
 
 
 class Mirror:
-    """The records of one run, as the operator knows them."""
+    """The records of one run, as the operator knows them.
+
+    Attributes:
+        revision: Up to where the store is known.
+        news: Grows with whatever is heard, but for how far training has come.
+    """
 
     def __init__(self, run_id: str) -> None:
         self.keys = wire.Keys(run_id)
@@ -34,9 +39,12 @@ class Mirror:
         self._drains: dict[str, Drained] = {}
         self._sites: dict[str, str] = {}
         self._formed: deque[FormedRound] = deque(maxlen=FORMED_ROUNDS)
+        self._progress: dict[str, Reported] = {}
+        self.news = 0
 
     def reset(self, records: Iterable[messages.KeyValue], revision: int, now: datetime) -> None:
         """Take a full listing in place of all that was heard before."""
+        self.news += 1
         self._settings, self._round, before = None, None, self._drains
         self._drains = {}
         for book in (self._members, self._ranks, self._left, self._gone, self._sites):
@@ -50,6 +58,7 @@ class Mirror:
     def update(self, events: Iterable[messages.Event], revision: int, now: datetime) -> None:
         """Take the changes up to this revision."""
         for event in events:
+            self.news += not event.kv.key.startswith(self.keys.steps_prefix)
             if event.kind == "put":
                 self._put(event.kv, now)
             else:
@@ -89,6 +98,7 @@ class Mirror:
             drains=dict(self._drains),
             sites=dict(self._sites),
             formed=tuple(self._formed),
+            progress=tuple(self._progress_in(self._round.number) if self._round else ()),
         )
 
     def _put(self, record: messages.KeyValue, now: datetime, *, late: bool = False) -> None:
@@ -106,8 +116,11 @@ class Mirror:
         keys = self.keys
         if key == keys.round:
             self._round = testimony.read(wire.Round, key, value)
+            self._forget_progress_before(self._round.number)
+        elif key.startswith(keys.steps_prefix):
+            self._take_progress(wire.decode(wire.Progress, key, value), now)
         elif key == keys.settings:
-            self._settings = wire.decode(wire.Settings, key, value)
+            self._settings = testimony.read(wire.Settings, key, value)
         elif key.startswith(keys.members):
             self._members[key] = testimony.read(wire.Member, key, value)
         elif key.startswith(keys.ranks):
@@ -122,6 +135,21 @@ class Mirror:
         elif key.startswith(keys.site_prefix):
             site = testimony.read(wire.Site, key, value)
             self._sites[site.node] = site.topology
+
+    def _take_progress(self, said: wire.Progress, now: datetime) -> None:
+        before = self._progress.get(said.id)
+        if before and said == before.said:
+            return
+        same = before and said.round == before.said.round and said.step <= before.said.step
+        self._progress[said.id] = Reported(said, now, before.grown_at if before and same else now)
+
+    def _progress_in(self, number: int) -> Iterator[Reported]:
+        return (told for told in self._progress.values() if told.said.round == number)
+
+    def _forget_progress_before(self, number: int) -> None:
+        """What was said last is kept although its member has left: it may have finished."""
+        kept = self._progress.items()
+        self._progress = {member: told for member, told in kept if told.said.round >= number - 1}
 
     def _delete(self, key: str) -> None:
         keys = self.keys

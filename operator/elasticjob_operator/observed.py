@@ -45,6 +45,20 @@ class Drained:
 
 
 @dataclass(frozen=True)
+class Reported:
+    """What a member says of its training.
+
+    Attributes:
+        at: When it was heard.
+        grown_at: When its step last grew, or was first heard.
+    """
+
+    said: wire.Progress
+    at: datetime
+    grown_at: datetime
+
+
+@dataclass(frozen=True)
 class Refused:
     """Pods that the API server does not take: its words, since when, and how often in a row."""
 
@@ -64,6 +78,7 @@ class StoreView:
         drains: Pods that were asked to leave, by UID.
         sites: Where nodes stand, as the workers were told.
         formed: Rounds seen to be formed, oldest first; some may be in the status already.
+        progress: What members said of their training in the round of now.
     """
 
     reachable: bool = False
@@ -78,6 +93,7 @@ class StoreView:
     drains: Mapping[str, Drained] = field(default_factory=dict)
     sites: Mapping[str, str] = field(default_factory=dict)
     formed: tuple[FormedRound, ...] = ()
+    progress: tuple[Reported, ...] = ()
 
 
 # --- all of it ---------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from elasticjob_operator.policies import (
     Facts,
     node_loss,
     over,
+    progress,
     quorum,
     scale,
     slow_start,
@@ -106,9 +107,15 @@ def _try_store(observed: Observed, settings: Settings) -> Iterator[actions.Actio
 
 def _look_again_s(observed: Observed, scaled: scale.Scale) -> float:
     unasked_s = RESYNC_S if observed.store.reachable else STORE_AGAIN_S
-    after_s = (scaled.after_s, over.deadline_s(observed), node_loss.look_again_s(observed))
-    delays = (unasked_s, *after_s, slow_start.look_again_s(observed))
-    return min(delay_s for delay_s in delays if delay_s is not None)
+    after_s = (
+        unasked_s,
+        scaled.after_s,
+        over.deadline_s(observed),
+        node_loss.look_again_s(observed),
+        slow_start.look_again_s(observed),
+        progress.look_again_s(observed),
+    )
+    return min(delay_s for delay_s in after_s if delay_s is not None)
 
 
 def _create(facts: Facts, wanted: scale.Wanted, settings: Settings) -> actions.CreatePod:
@@ -125,6 +132,7 @@ def _tell_store(facts: Facts, scaled: scale.Scale) -> Iterator[actions.Action]:
         return
     if sites := topology.untold(facts.observed):
         yield actions.TellSites(sites)
+    stalled_round, stalled_reason = progress.stalled(facts.observed)
     wanted = wire.Settings(
         seq=store.settings.seq if store.settings else 0,
         min_nodes=spec.min_replicas,
@@ -134,6 +142,8 @@ def _tell_store(facts: Facts, scaled: scale.Scale) -> Iterator[actions.Action]:
         scheduling=scale.awaits_nodes(facts, scaled),
         sites=topology.are_told(facts.observed),
         failures_left=over.failures_left(facts),
+        stalled_round=stalled_round,
+        stalled_reason=stalled_reason,
     )
     if wanted != store.settings:
         yield actions.WriteSettings(replace(wanted, seq=wanted.seq + 1))

@@ -22,9 +22,11 @@ from elasticjob_operator.provisioning import (
 )
 from elasticjob_operator.provisioning.objects import owner
 from elasticjob_operator.settings import Settings
+from rdzv_client import progress
 
 Manifest = dict[str, Any]
 
+PROGRESS_FOLDER: Final = "/run/elasticjob/progress"
 TERMINATION_LOG: Final = "/dev/termination-log"
 DEFAULT_GRACE_S: Final = 30
 SAVING_S: Final = 10
@@ -44,6 +46,7 @@ def worker(job: api.ElasticJob, index: int, attempt: int, settings: Settings) ->
         image = job.status.client_image or settings.client_image
         client.inject(spec, training, image, settings.image_pull_policy)
     _mount_credentials(job, spec, training, settings)
+    _make_room_for_progress(spec, training)
     _complete(job, spec)
     name = job.metadata.name
     pod = {
@@ -124,6 +127,7 @@ def _identity(job: api.ElasticJob, index: int) -> list[Manifest]:
         {"name": "RDZV_POD_UID", **_field("metadata.uid")},
         {"name": "RDZV_NODE_NAME", **_field("spec.nodeName")},
         {"name": "RDZV_SLOT", "value": str(index)},
+        {"name": progress.FOLDER, "value": PROGRESS_FOLDER},
     ]
 
 
@@ -165,6 +169,14 @@ def _mount_credentials(
     spec["volumes"] = [*(spec.get("volumes") or ()), volume]
     training["volumeMounts"] = [*(training.get("volumeMounts") or ()), credentials.mount(folder)]
     training["env"].append({"name": "RDZV_CREDENTIALS", "value": folder})
+
+
+def _make_room_for_progress(spec: Manifest, training: Manifest) -> None:
+    """Give the script a folder where it may say how far it has come: see docs/jobs.md."""
+    volume = {"name": "rdzv-progress", "emptyDir": {}}
+    mount = {"name": volume["name"], "mountPath": PROGRESS_FOLDER}
+    spec["volumes"] = [*(spec.get("volumes") or ()), volume]
+    training["volumeMounts"] = [*(training.get("volumeMounts") or ()), mount]
 
 
 def _complete(job: api.ElasticJob, spec: Manifest) -> None:

@@ -8,7 +8,7 @@ from elasticjob_operator import api, book, conditions, history, labels, policies
 from elasticjob_operator.observed import Observed
 from elasticjob_operator.plan import Plan
 from elasticjob_operator.pod_facts import by_age
-from elasticjob_operator.policies import Facts, over, quorum, suspension, waiting
+from elasticjob_operator.policies import Facts, over, progress, quorum, suspension, waiting
 from elasticjob_operator.policies.waiting import Waiting
 from elasticjob_operator.provisioning import names
 from elasticjob_operator.timestamps import stamp
@@ -68,6 +68,7 @@ def status(plan: Plan, outcome: Outcome) -> api.ElasticJobStatus:
             "start_time": started_at and stamp(started_at),
             "completion_time": (told.completion_time or now) if plan.over else None,
             "rendezvous": _rendezvous(plan),
+            "progress": progress.shown(observed),
             "restarts": facts.restarts,
             "client_image": _client_image(plan),
             "last_failure": facts.last_failure,

@@ -13,6 +13,7 @@ import logging
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
+from time import monotonic
 from typing import Final
 
 import aiohttp
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 RETRY_FIRST_S: Final = 0.1
 RETRY_MAX_S: Final = 3.0
+PROGRESS_EVERY_S: Final = 10.0
+"""A job is looked after at most so often for nothing but how far its training has come."""
 
 
 class Rounds:
@@ -99,6 +102,8 @@ class Link:
         self._drained: dict[str, Drained] = {}
         self._tried = asyncio.Event()
         self._wake = asyncio.Event()
+        self._told_at = -PROGRESS_EVERY_S
+        self._later: asyncio.TimerHandle | None = None
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"store {run_id}")
 
     def is_for(self, where: Where, run_id: str) -> bool:
@@ -106,6 +111,8 @@ class Link:
 
     def stop(self) -> None:
         self._task.cancel()
+        if self._later:
+            self._later.cancel()
 
     @property
     def view(self) -> StoreView:
@@ -208,10 +215,14 @@ class Link:
     # --- what the operator hears ---
 
     async def _run(self) -> None:
-        delay_s = RETRY_FIRST_S
+        delay_s, heard = RETRY_FIRST_S, -1
         while True:
             try:
                 async for _ in self._store.listen(self._mirror):
+                    if heard == self._mirror.news:
+                        self._tell_progress()
+                        continue
+                    heard = self._mirror.news
                     await self._flush()
                     delay_s = RETRY_FIRST_S
                     self._set_reachable(reachable=True, problem="")
@@ -233,7 +244,19 @@ class Link:
             self._heard_since = _now() if reachable else None
         self._reachable, self._problem = reachable, problem
         self._tried.set()
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._later:
+            self._later.cancel()
+        self._told_at, self._later = monotonic(), None
         self._changed()
+
+    def _tell_progress(self) -> None:
+        """Steps come all the time: they are told together, and with what else happens."""
+        if self._later is None:
+            due_s = max(0.0, self._told_at + PROGRESS_EVERY_S - monotonic())
+            self._later = asyncio.get_running_loop().call_later(due_s, self._tell)
 
 
 def _now() -> datetime:

@@ -62,10 +62,14 @@ def _failed_rounds(observed: Observed) -> Iterator[_Failed]:
         said = observed.last_words if formed is failed[-1] else {}
         restarted = history.restarted(formed) or [""]
         words = {pod: said.get(pod, LastWords()) for pod in restarted}
-        verdict = failures.of_workers(observed.spec, words)
+        verdict = failures.of_workers(observed.spec, words, _reason(formed))
         pod = verdict.pod if verdict else _cause(words)
         message = ": ".join((formed.record.reason, *filter(None, [words[pod].line])))
         yield _Failed(formed, pod, message, words[pod], verdict)
+
+
+def _reason(formed: FormedRound) -> str:
+    return "TrainingStalled" if history.is_stalled(formed) else "WorkerFailed"
 
 
 def _cause(words: Mapping[str, LastWords]) -> str:
@@ -124,7 +128,7 @@ def _worker_failure(observed: Observed, failed: _Failed, at: str) -> api.Failure
         local_rank=failed.said.local_rank,
         traceback=failed.said.traceback,
         exit_code=failed.said.exit_code,
-        reason="OOMKilled" if failed.said.lacked_memory else "WorkerFailed",
+        reason="OOMKilled" if failed.said.lacked_memory else _reason(failed.formed),
         message=failed.message,
         at=at,
     )

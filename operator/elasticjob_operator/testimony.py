@@ -13,7 +13,16 @@ from rdzv_client import wire
 NAME_CHARS: Final = 253
 REASON_CHARS: Final = 1024
 
-Document = TypeVar("Document", wire.Member, wire.Left, wire.Round, wire.Rank, wire.Drain, wire.Site)
+Document = TypeVar(
+    "Document",
+    wire.Settings,
+    wire.Member,
+    wire.Left,
+    wire.Round,
+    wire.Rank,
+    wire.Drain,
+    wire.Site,
+)
 
 
 def read(kind: type[Document], key: str, value: bytes) -> Document:

@@ -115,3 +115,10 @@ class Backend(Protocol):
 
     def stop(self) -> None:
         """Stop listening and showing life. Never raises; ends within a few seconds."""
+
+
+class ReportingBackend(Backend, Protocol):
+    """A backend that an operator listens to; what that hears of progress, no member does."""
+
+    def report(self, progress: wire.Progress) -> bool:
+        """Say how far training has come; return False while the member is not registered."""

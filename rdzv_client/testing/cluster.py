@@ -184,8 +184,13 @@ class Cluster:
         self.sites[RUN.site(node)] = wire.encode(wire.Site(node, topology))
         self.publish(self.store.apply(Write("operator", dict(self.sites)))[1])
 
-    def settings(self, expected: int | None = None, closed: str | None = None) -> None:
-        """Write the operator's settings."""
+    def settings(
+        self,
+        expected: int | None = None,
+        closed: str | None = None,
+        stalled: tuple[int, str] = (0, ""),
+    ) -> None:
+        """Write the operator's settings; ``stalled`` is the round that is to end, and why."""
         self.settings_seq += 1
         self.closing_is_meant |= closed is not None
         settings = wire.Settings(
@@ -197,6 +202,8 @@ class Cluster:
             closed=closed,
             sites=self.tells_sites,
             step=self.step,
+            stalled_round=stalled[0],
+            stalled_reason=stalled[1],
         )
         write = Write("operator", {RUN.settings: wire.encode(settings)})
         self.publish(self.store.apply(write)[1])

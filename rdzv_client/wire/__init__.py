@@ -18,6 +18,7 @@ key                            written by  document
 ``lease``                      the leader  etcd: the lease under which what is left behind stands
 ``round``                      the leader  :class:`Round`: the one record all members watch
 ``ranks/<member>``             the leader  :class:`Rank`: this member's place in the round
+``steps/<member>``             the member  :class:`Progress`, tied to its liveness; for the operator
 =============================  ==========  ==================================================
 
 What is read is not trusted: a document that is too large, torn, of another version or of the
@@ -31,12 +32,17 @@ from rdzv_client.wire.codec import MAX_DOCUMENT_BYTES, decode, encode
 from rdzv_client.wire.documents import (
     CAUSES,
     LEFT_CAUSES,
+    MAX_METRICS,
     MAX_NODES,
+    MAX_NUMBER,
+    MAX_STEP,
+    METRIC_NAME,
     PHASES,
     Drain,
     Gone,
     Left,
     Member,
+    Progress,
     Rank,
     Round,
     Settings,
@@ -50,7 +56,11 @@ __all__ = [
     "CAUSES",
     "LEFT_CAUSES",
     "MAX_DOCUMENT_BYTES",
+    "MAX_METRICS",
     "MAX_NODES",
+    "MAX_NUMBER",
+    "MAX_STEP",
+    "METRIC_NAME",
     "PHASES",
     "VERSION",
     "Drain",
@@ -58,6 +68,7 @@ __all__ = [
     "Keys",
     "Left",
     "Member",
+    "Progress",
     "Rank",
     "Round",
     "Settings",

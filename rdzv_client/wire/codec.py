@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import types
 import typing
 from typing import Any, Final, TypeVar
 
@@ -12,6 +13,7 @@ from rdzv_client.wire.documents import (
     Gone,
     Left,
     Member,
+    Progress,
     Rank,
     Round,
     Settings,
@@ -23,7 +25,7 @@ from rdzv_client.wire.keys import VERSION
 
 MAX_DOCUMENT_BYTES: Final = 64 * 1024
 
-Document = TypeVar("Document", Settings, Gone, Drain, Site, Member, Left, Round, Rank)
+Document = TypeVar("Document", Settings, Gone, Drain, Site, Member, Left, Round, Rank, Progress)
 
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True, default=vars)
 
@@ -36,11 +38,18 @@ def _fields(kind: type) -> Fields:
     return tuple(
         (
             field.name,
-            typing.get_args(field.type) or (field.type,),
-            field.default is dataclasses.MISSING,
+            _types(field.type),
+            field.default is field.default_factory is dataclasses.MISSING,
         )
         for field in dataclasses.fields(kind)
     )
+
+
+def _types(annotation: Any) -> tuple[type, ...]:
+    """The types that an annotation allows; of what is in a dict its document says more."""
+    if isinstance(annotation, types.UnionType):
+        return typing.get_args(annotation)
+    return (typing.get_origin(annotation) or annotation,)
 
 
 _FIELDS: Final[dict[type, Fields]] = {
@@ -48,7 +57,7 @@ _FIELDS: Final[dict[type, Fields]] = {
 }
 
 
-def encode(document: Settings | Gone | Drain | Site | Member | Left | Round | Rank) -> bytes:
+def encode(document: Document) -> bytes:
     """Return the document as it stands in the store."""
     return _ENCODER.encode({"v": VERSION, **vars(document)}).encode()
 

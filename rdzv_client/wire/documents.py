@@ -3,7 +3,8 @@
 Their fields' types are read where they are decoded: this module leaves annotations as they are.
 """
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from typing import Final
 
 from rdzv_client.wire.errors import WireError
@@ -41,6 +42,9 @@ class Settings:
         step: Both bounds, and the members of a round, are multiples of this.
         failures_left: How many more failures of training the operator will let pass; None when
             that is not to be counted by anybody else.
+        stalled_round: Training stands still in the round of this number, which is to end; 0 in
+            none. Rounds with a lower one have ended.
+        stalled_reason: How that was seen, as a sentence.
     """
 
     seq: int
@@ -53,12 +57,15 @@ class Settings:
     sites: bool = False
     step: int = 1
     failures_left: int | None = None
+    stalled_round: int = 0
+    stalled_reason: str = ""
 
     def __post_init__(self) -> None:
         _require_bounds(self.min_nodes, self.max_nodes, self.step)
         _require(self.expected_nodes is None or self.expected_nodes >= 0, "expected_nodes")
         _require(self.failures_left is None or self.failures_left >= 0, "failures_left")
         _require(self.round_floor >= 0, "round_floor")
+        _require(self.stalled_round >= 0, "stalled_round")
 
 
 @dataclass(frozen=True)
@@ -223,7 +230,7 @@ class Round:
 
 
 PHASES: Final = ("proposed", "complete", "broken", "closed")
-CAUSES: Final = ("start", "lost", "left", "restart", "admission", "drain", "closed")
+CAUSES: Final = ("start", "lost", "left", "restart", "stalled", "admission", "drain", "closed")
 
 
 @dataclass(frozen=True)
@@ -250,6 +257,48 @@ class Rank:
 def _require_bounds(least: int, most: int, step: int) -> None:
     _require(1 <= least <= most <= MAX_NODES, "min_nodes and max_nodes")
     _require(1 <= step <= least and least % step == most % step == 0, "step")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the training on a member's node has come, in the words of its script.
+
+    Attributes:
+        id: The member.
+        round: The round in which that is so.
+        step: The steps of training that are done.
+        epoch: The epoch, or part of one.
+        metrics: Numbers by name, such as ``{"loss": "0.21"}``; as text, since not all are finite.
+        steps_per_second: The pace since the member last told.
+        step_s: What a step takes the node by itself, without waiting for others.
+    """
+
+    id: str
+    round: int
+    step: int
+    epoch: float | None = None
+    metrics: dict[str, str] = field(default_factory=dict)
+    steps_per_second: float | None = None
+    step_s: float | None = None
+
+    def __post_init__(self) -> None:
+        require_token("member id", self.id)
+        _require(self.round >= 0, "round")
+        _require(0 <= self.step <= MAX_STEP, f"step (0 to {MAX_STEP})")
+        for name in ("epoch", "steps_per_second", "step_s"):
+            number = getattr(self, name)
+            _require(number is None or 0 <= number < MAX_NUMBER, name)
+        _require(len(self.metrics) <= MAX_METRICS, f"metrics (at most {MAX_METRICS})")
+        for name, text in self.metrics.items():
+            _require(bool(METRIC_NAME.fullmatch(name)), f"the name {name[:80]!r} in metrics")
+            _require(isinstance(text, str) and bool(_METRIC.fullmatch(text)), f"metrics {name!r}")
+
+
+MAX_STEP: Final = 2**53 - 1
+MAX_NUMBER: Final = 1e15
+MAX_METRICS: Final = 16
+METRIC_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./@%+-]{0,62}")
+_METRIC: Final = re.compile(r"[-+0-9.einfa]{1,24}")
 
 
 def _require(holds: bool, what: str) -> None:

@@ -102,6 +102,14 @@ class Keys:
     def rank(self, member: str) -> str:
         return self.ranks + require_token("member id", member)
 
+    @functools.cached_property
+    def steps_prefix(self) -> str:
+        """Prefix of what members tell of their progress; it sorts behind all that they hear of."""
+        return f"{self.prefix}steps/"
+
+    def steps(self, member: str) -> str:
+        return self.steps_prefix + require_token("member id", member)
+
 
 @functools.lru_cache(maxsize=128)
 def _quoted(run_id: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from rounds import Run, enter, until
 from stores import EtcdRuns
 
-from rdzv_client import session
+from rdzv_client import session, wire
 from rdzv_client.etcdv3 import connection, requests, transport
 
 FEW, MANY = 4, 24
@@ -151,3 +151,18 @@ def test_a_member_is_not_woken_by_what_is_not_its_to_do(store, monkeypatch):
         taken = list(looks)
     print(f"{taken.count(False) / MANY} looks of each")
     assert taken.count(False) <= 3 * MANY
+
+
+def test_a_word_of_progress_costs_one_request_and_nobody_else_hears_of_it(store, meter):
+    """Whoever says nothing costs nothing; see also the unit tests of the herald."""
+    with ExitStack() as stack:
+        members = make(store, stack, MANY)
+        enter(*members)
+        meter.take()
+        for member in members:
+            said = wire.Progress(member._session.record.id, 1, 1200, 1.5, {"loss": "0.21"}, 2.5)
+            assert member._session.backend.report(said)
+        requests, transferred = meter.take()
+    print(f"{requests / MANY} requests and {transferred / MANY:.0f} bytes for each word")
+    assert requests == MANY
+    assert transferred < 2000 * MANY

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 CONTROLLED = """
-import os, pathlib, signal, time
+import itertools, json, os, pathlib, signal, time
 from torch.distributed.elastic.multiprocessing.errors import record
 
 ORDER = pathlib.Path("/tmp/order")
@@ -14,10 +14,17 @@ ORDER = pathlib.Path("/tmp/order")
 @record
 def main():
     print("ready", flush=True)
-    while not ORDER.exists():
+    said = pathlib.Path(os.environ["ELASTICJOB_PROGRESS_DIR"], "new")
+    for step in itertools.count():
+        said.write_text(json.dumps({"step": step, "metrics": {"loss": 0.5}}))
+        said.replace(said.with_suffix(".json"))
+        if ORDER.exists():
+            break
         time.sleep(0.1)
     kind, number = ORDER.read_text().split()
     ORDER.unlink()
+    if kind == "hang":
+        time.sleep(int(number))
     if kind == "signal":
         os.kill(os.getpid(), int(number))
     if kind == "exit":
@@ -81,6 +88,12 @@ def evict(job, pod):
     }
     path = f"/api/v1/namespaces/{namespace}/pods/{pod}/eviction"
     job.tools.show("kubectl", "create", f"--raw={path}", "--filename=-", stdin=json.dumps(eviction))
+
+
+def limit_steps(job, seconds):
+    """Have a round end in which no step is done for so long."""
+    patch = json.dumps({"spec": {"failurePolicy": {"progressDeadlineSeconds": seconds}}})
+    job.tools.show("kubectl", "patch", f"ej/{job.name}", "--type=merge", f"--patch={patch}")
 
 
 def restarts(known):
@@ -156,6 +169,16 @@ def test_each_failure_of_a_worker_and_each_loss_of_a_pod_is_told_as_what_it_is(r
     told.order(first, "exit", 3)
     told.until_counted("ignored", 1)
 
+    told.members()
+    for pod in (first, second):
+        told.order(pod, "hang", 3600)
+    limit_steps(job, 5)
+    known = told.until_counted("worker", 3)
+    limit_steps(job, None)
+    assert failure(known)["reason"] == "TrainingStalled"
+    assert failure(known)["message"].startswith("no step for 5 s in round ")
+    assert known.job["status"]["progress"]["metrics"] == {"loss": "0.5"}
+
     doomed, _ = told.members()[1]
     job.tools.show("kubectl", "delete", "pod", doomed, "--wait=false")
     told.until_counted("infrastructure", 1)
@@ -169,7 +192,7 @@ def test_each_failure_of_a_worker_and_each_loss_of_a_pod_is_told_as_what_it_is(r
     assert ("WorkerLost", f"pod {doomed} was deleted") in said
     taken = f"pod {evicted} was taken away (EvictionByEvictionAPI: Eviction API: evicting)"
     assert ("WorkerLost", taken) in said
-    final = {"worker": 2, "pod": 0, "infrastructure": 2, "ignored": 1}
+    final = {"worker": 3, "pod": 0, "infrastructure": 2, "ignored": 1}
     assert restarts(job.known) == final
     assert not job.known.holds("Failed")
     job.delete()

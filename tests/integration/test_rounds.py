@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import builders
 import pytest
-from builders import a_member, a_pod, a_round, settings
+from builders import a_member, a_pod, a_round, progress, settings
 
 from elasticjob_operator import api
 from elasticjob_operator.rounds import Rounds
@@ -25,7 +25,8 @@ class Followed:
         self._changed = asyncio.Event()
         uid = builders.JOB_UID
         told = api.RendezvousStatus(run_id=builders.RUN_ID, revision=since)
-        self.link = stores.follow(uid, Etcd(tuple(urls)), told, self._changed.set)
+        self.changed = self._changed.set
+        self.link = stores.follow(uid, Etcd(tuple(urls)), told, self.changed)
 
     @property
     def view(self):
@@ -81,6 +82,42 @@ async def test_rounds_are_heard_of_as_they_form(stores, etcd, workers):
     form(workers, 2, a_pod(0))
     await followed.until_rounds(1, 2)
     assert [rank.name for rank in followed.view.formed[-1].ranks] == ["digits-0-0"]
+
+
+def say(client, pod, number, step):
+    said = progress(pod, number, step)
+    client.put(KEYS.steps(said.id), wire.encode(said))
+
+
+def steps(view):
+    return [told.said.step for told in view.progress]
+
+
+async def test_how_far_training_has_come_is_known_and_by_itself_no_reason_to_look_at_once(
+    stores, etcd, workers, monkeypatch
+):
+    monkeypatch.setattr("elasticjob_operator.rounds.PROGRESS_EVERY_S", 3600.0)
+    followed, looks = Followed(stores, [etcd.url]), []
+    await followed.until(lambda view: view.reachable)
+    form(workers, 1, a_pod(0), a_pod(1))
+    await followed.until_rounds(1)
+    followed.link._changed = lambda: (looks.append(steps(followed.view)), followed.changed())
+    for step in range(5):
+        say(workers, a_pod(0), 1, step)
+    register(workers, a_pod(0))
+    await followed.until(lambda view: view.members)
+    assert looks == [[4]]
+
+
+async def test_how_far_training_has_come_is_a_reason_to_look_after_a_while(
+    stores, etcd, workers, monkeypatch
+):
+    monkeypatch.setattr("elasticjob_operator.rounds.PROGRESS_EVERY_S", 0.2)
+    followed = Followed(stores, [etcd.url])
+    await followed.until(lambda view: view.reachable)
+    form(workers, 1, a_pod(0), a_pod(1))
+    say(workers, a_pod(0), 1, 7)
+    await followed.until(lambda view: steps(view) == [7])
 
 
 async def test_rounds_that_passed_before_it_listened_are_read_from_the_stores_history(

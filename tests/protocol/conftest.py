@@ -81,6 +81,9 @@ class Player:
     def do_site(self, name, topology=""):
         self.cluster.site(self.member(name), topology)
 
+    def do_stall(self, nodes, number, *reason):
+        self.cluster.settings(expected=int(nodes), stalled=(int(number), " ".join(reason)))
+
     def do_close(self, *reason):
         self.cluster.settings(closed=" ".join(reason))
 

@@ -54,7 +54,7 @@ def shared_trio():
 
     quick = dataclasses.replace(ETCD, options={**ETCD.options, "last_call_timeout": 10})
     with Job(quick, "1:3", "--collective=gloo") as job:
-        yield Trio(job, [f"--max-restarts={UNLIMITED_RESTARTS}"])
+        yield Trio(job, [f"--max-restarts={UNLIMITED_RESTARTS}", "--shutdown-timeout=3"])
 
 
 @pytest.fixture

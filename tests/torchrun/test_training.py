@@ -4,6 +4,8 @@ import signal
 
 import pytest
 
+from rdzv_client import etcdv3, wire
+
 pytest.importorskip("torch", reason="the training environment is not installed")
 
 pytestmark = pytest.mark.timeout(300)
@@ -57,6 +59,19 @@ def test_every_round_has_a_store_of_its_own(trio):
     job.kill_worker(trio.agents[0])
     trio.train(*trio.agents, since=mark)
     assert job.entered(trio.agents[0]).more["master"] not in before
+
+
+def test_a_worker_that_hangs_is_killed_and_all_go_on_when_the_round_is_said_to_stand_still(trio):
+    """It does not even end when it is told to; its peers wait in a collective, and nobody fails."""
+    job, mark = trio.job, trio.job.now()
+    job.freeze_worker(trio.agents[1])
+    keys = wire.Keys(job.run_id)
+    with etcdv3.Client([job.place.server.url]) as client:
+        stands = wire.decode(wire.Round, keys.round, client.get(keys.round).value).number
+        still = wire.Settings(1, 1, 3, 3, stalled_round=stands, stalled_reason="no step for 600 s")
+        client.put(keys.settings, wire.encode(still))
+    trio.train(*trio.agents, since=mark)
+    assert all(agent.says("no step for 600 s") for agent in trio.agents)
 
 
 def test_when_all_finish_all_agents_end_with_success(trio):

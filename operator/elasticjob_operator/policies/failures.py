@@ -67,9 +67,12 @@ def of_pod(spec: api.ElasticJobSpec, pod: WorkerPod | None, ending: Ending) -> V
     return decide(spec.failure_policy.rules, [signs(pod, ending)])
 
 
-def of_workers(spec: api.ElasticJobSpec, said: Mapping[str, LastWords]) -> Verdict | None:
+def of_workers(
+    spec: api.ElasticJobSpec, said: Mapping[str, LastWords], reason: str = "WorkerFailed"
+) -> Verdict | None:
     """Return what the rules say to workers that failed in these pods, which live on."""
-    return decide(spec.failure_policy.rules, [_worker(pod, words) for pod, words in said.items()])
+    failed = [_worker(pod, words, reason) for pod, words in said.items()]
+    return decide(spec.failure_policy.rules, failed)
 
 
 def decide(rules: Sequence[FailureRule], failures: Iterable[Signs]) -> Verdict | None:
@@ -115,8 +118,8 @@ def signs(pod: WorkerPod | None, ending: Ending) -> Signs:
     )
 
 
-def _worker(pod: str, said: LastWords) -> Signs:
-    code, reasons = said.exit_code, frozenset({"WorkerFailed"})
+def _worker(pod: str, said: LastWords, reason: str) -> Signs:
+    code, reasons = said.exit_code, frozenset({reason})
     reasons |= {"OOMKilled"} if said.lacked_memory else set()
     if code is not None and code < 0:
         return Signs(pod, exit_code=SIGNALLED - code, signal=-code, reasons=reasons)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from elasticjob_operator import history, timeline
 from elasticjob_operator.pod_status import IMAGE_TROUBLES, Trouble
-from elasticjob_operator.policies import Facts, slow_start, store_pods, topology
+from elasticjob_operator.policies import Facts, progress, slow_start, store_pods, topology
 from elasticjob_operator.provisioning import names
 
 
@@ -99,6 +99,11 @@ def workers_ending(facts: Facts) -> Waiting | None:
     return Waiting("Ending", f"the run is closed ({store.round.reason}); its pods are ending")
 
 
+def training_stalled(facts: Facts) -> Waiting | None:
+    why = progress.stands_still(facts.observed)
+    return Waiting("TrainingStalled", f"{why}; its workers are stopped") if why else None
+
+
 def pods_starting(facts: Facts) -> Waiting | None:
     wanted, least = facts.observed.spec.replicas, facts.observed.spec.min_replicas
     running = sum(pod.running for pod in facts.observed.pods)
@@ -132,6 +137,7 @@ CHECKS: tuple[Callable[[Facts], Waiting | None], ...] = (
     worker_stuck,
     worker_unschedulable,
     workers_ending,
+    training_stalled,
     pods_starting,
     round_forming,
     training,

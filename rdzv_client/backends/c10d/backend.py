@@ -111,6 +111,11 @@ class C10dBackend:
             seat.document = document
         return written
 
+    def report(self, progress: wire.Progress) -> bool:
+        """Say how far training has come (:class:`rdzv_client.backends.ReportingBackend`)."""
+        seat, document = self._seat, wire.encode(progress)
+        return self._do(lambda store: jobs.report(store, seat, document))
+
     def publish(self, new: publication.Publication, round_revision: int) -> bool:
         if not self._do(lambda store: jobs.publish(store, self._seat, new, round_revision)):
             return False

@@ -83,8 +83,9 @@ class Chair:
         return rung
 
     def everything(self, store: Store, lead: Lead) -> Heard:
-        """Read all that stands in the run but the round itself."""
-        heard = self.read(store, names_of.names(peek(store, self.layout.catalog)))
+        """Read all that stands in the run but the round itself, and how far training has come."""
+        catalog = names_of.names(peek(store, self.layout.catalog))
+        heard = self.read(store, [name for name in catalog if not name.startswith("steps/")])
         ids = (peek(store, self.layout.roll(lead.ranks)) or b"").decode(errors="replace")
         wanted = [f"ranks/{lead.ranks}/{member}" for member in dict.fromkeys(ids.split())]
         ranks = self.read(store, names_of.names("\n".join(wanted).encode()))
@@ -155,4 +156,5 @@ def retire(store: Store, layout: Layout, numbers: Iterable[int]) -> None:
     for number in numbers:
         store.set(layout.member(number), b"")
         store.delete_key(layout.beat(number))
+        store.delete_key(layout.steps(number))
         store.set(layout.wake(number), "1")

@@ -75,6 +75,20 @@ def rewrite(store: Store, seat: Seat, document: bytes) -> bool:
     return True
 
 
+def report(store: Store, seat: Seat, document: bytes) -> bool:
+    """Say how far training has come; the observer alone is told."""
+    number = seat.number
+    if number is None:
+        return False
+    name, key = names_of.steps(number), seat.layout.steps(number)
+    is_listed = store.check([key])
+    store.set(key, document)
+    if not is_listed:
+        store.append(seat.layout.catalog, f"{name}\n")
+    announce(store, seat.layout, [name])
+    return True
+
+
 def publish(store: Store, seat: Seat, new: publication.Publication, round_revision: int) -> bool:
     """Write the round as the leader, and wake all; return whether it is written."""
     layout, noted = seat.layout, seat.noted

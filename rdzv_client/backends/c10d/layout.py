@@ -11,6 +11,7 @@ key (under the run's)        content
                              compare-and-set is both of the leader's fences
 ``numbers``                  counter: each registration takes the next number, so numbers tell age
 ``members/<number>``         the member's record; empty when it is out
+``steps/<number>``           how far its training has come; for the observer
 ``left/<member>``            how it left
 ``op/...``                   what the operator writes
 ``ranks/<term>/<id>``        a place in the round, under the term of the leader who wrote it, so
@@ -48,7 +49,7 @@ ALL: Final = "all"
 _ABSENT: Final = b"?"  # what no document of ours is
 _END: Final = b"\0"  # what no document has
 _NAME = re.compile(
-    r"(?:members/\d{1,18}|(?:left|op/gone|op/drain|op/site|ranks/\d{1,18})/[A-Za-z0-9._:@+-]{1,253}|op/settings|round)"
+    r"(?:(?:members|steps)/\d{1,18}|(?:left|op/gone|op/drain|op/site|ranks/\d{1,18})/[A-Za-z0-9._:@+-]{1,253}|op/settings|round)"
 )
 
 
@@ -97,6 +98,9 @@ class Layout:
     def member(self, number: int) -> str:
         return self.of(member(number))
 
+    def steps(self, number: int) -> str:
+        return self.of(steps(number))
+
     def rank(self, term: int, member_id: str) -> str:
         return self.of(rank(term, member_id))
 
@@ -128,6 +132,10 @@ class Layout:
 
 def member(number: int) -> str:
     return f"members/{number}"
+
+
+def steps(number: int) -> str:
+    return f"steps/{number}"
 
 
 def left(member_id: str) -> str:

@@ -163,6 +163,8 @@ class Picture:
         kind, _, rest = name.rpartition("/")
         if kind == "members":
             self._take_member(int(rest), value)
+        elif kind == "steps":
+            self._take_steps(int(rest), value)
         elif not value:
             self._set(self._layout.of(name), None)
         elif kind.startswith("ranks"):
@@ -193,10 +195,20 @@ class Picture:
         self._key_of[number], self._number_of[key] = key, number
         self._set(key, value)
 
+    def _take_steps(self, number: int, value: bytes) -> None:
+        key = self._key_of.get(number)
+        if key and value:
+            self._put(wire.Progress, self._steps(key), value)
+
+    def _steps(self, member: str) -> str:
+        return self._keys.steps(member.rpartition("/")[2])
+
     def _drop(self, number: int) -> None:
         if key := self._key_of.pop(number, None):
             del self._number_of[key]
             self._set(key, None)
+            if self._steps(key) in self.documents:
+                self._set(self._steps(key), None)
 
     def _drop_members_of(self, uid: str) -> None:
         for number, key in list(self._key_of.items()):

@@ -142,6 +142,19 @@ class EtcdBackend:
         return answer.succeeded
 
     @_translated
+    def report(self, progress: wire.Progress) -> bool:
+        """Say how far training has come (:class:`rdzv_client.backends.ReportingBackend`)."""
+        lease = self._lease
+        if lease is None:
+            return False
+        mine = messages.created(self._key, self._create_revision)
+        put = messages.put(self._keys.steps(self._member), wire.encode(progress), lease)
+        try:
+            return self._client.txn([mine], [put]).succeeded
+        except etcdv3.LeaseNotFound:
+            return False
+
+    @_translated
     def publish(self, new: publication.Publication, round_revision: int) -> bool:
         puts = [messages.put(self._keys.rank(rank.id), wire.encode(rank)) for rank in new.ranks]
         stale = [messages.delete(self._keys.rank(member)) for member in new.stale_ranks]

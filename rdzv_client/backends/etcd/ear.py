@@ -154,11 +154,12 @@ class Ear:
 
     def _hear_everything(self, watch: etcdv3.Watch, followed: int) -> None:
         """Go on as one who leads."""
-        every = watch.add(messages.prefix(self._me.keys.prefix))
+        everything = places.everything(self._me)
+        every = watch.add(everything)
         for watch_id in range(1, followed + 1):
             watch.cancel(watch_id)
         _, early = _created(watch, [every])
-        listing = self._client.get_prefix(self._me.keys.prefix)
+        listing = self._client.range(messages.Get(everything))
         if any(kv.key == self._me.key for kv in listing.kvs):
             self._tell_all(Place(None, listing), itertools.chain(early, watch))
         else:

@@ -59,6 +59,12 @@ def heard(me: Self) -> list[messages.KeyRange]:
     return [*map(messages.one, me.heard), messages.one(me.key, deletes_only=True)]
 
 
+def everything(me: Self) -> messages.KeyRange:
+    """Return what a leader hears of: all of the run but how far members have come in training."""
+    first, end = me.keys.prefix, me.keys.steps_prefix
+    return messages.KeyRange(messages.encode_key(first), messages.encode_key(end))
+
+
 def _predecessor(client: etcdv3.Client, me: Self, create_revision: int) -> str | None:
     older = client.get_prefix(
         me.keys.members,

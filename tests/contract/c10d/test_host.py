@@ -52,6 +52,26 @@ def test_who_leaves_is_seen_even_the_last_one(shared_host, new_run):
     assert left.name == "a"
 
 
+def test_how_far_training_has_come_is_seen_as_it_is_told_and_goes_with_who_told_it(
+    shared_host, new_run
+):
+    run, feed = new_run(shared_host)
+    run.settings(expected=1, low=1)
+    member = run.member("a", 0)
+    enter(member)
+
+    def steps():
+        return [said.step for said in feed.all(wire.Progress, run.keys.steps_prefix)]
+
+    for step in (5, 6):
+        said = wire.Progress(member._session.record.id, 1, step)
+        assert member._session.backend.report(said)
+        feed.until(lambda step=step: steps() == [step])
+    member.shutdown()
+    feed.until(lambda: not feed.members)
+    assert steps() == []
+
+
 def test_what_happened_before_is_listed(shared_host, new_run):
     run, _ = new_run(shared_host)
     run.settings(expected=2)

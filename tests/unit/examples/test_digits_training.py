@@ -1,6 +1,7 @@
 """The training script of the digits example, run for real: it learns, saves and resumes."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -39,6 +40,16 @@ def test_training_goes_on_after_the_last_checkpoint(run):
     assert lines[0] == "resuming after epoch 2 of 3 from rank 0, with 1 worker(s)"
     assert lines[1].startswith("epoch 3/3 ")
     assert lines[2].startswith("finished: test accuracy ")
+
+
+def test_it_says_how_far_it_is_where_somebody_wants_to_know(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("ELASTICJOB_PROGRESS_DIR", str(tmp_path / "progress"))
+    (tmp_path / "progress").mkdir()
+    run("--epochs=2")
+    [said] = (tmp_path / "progress").iterdir()
+    assert said.name == "0.json"
+    told = json.loads(said.read_text())
+    assert (told["step"], told["epoch"], sorted(told["metrics"])) == (2, 2, ["accuracy", "loss"])
 
 
 def test_the_same_seed_gives_the_same_losses(run, tmp_path):

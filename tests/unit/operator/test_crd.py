@@ -76,4 +76,15 @@ def test_kubectl_can_scale_it_and_shows_the_round():
         "labelSelectorPath": ".status.selector",
     }
     shown = [column["name"] for column in version()["additionalPrinterColumns"]]
-    assert shown == ["Phase", "Round", "World", "Ready", "Age", "Min", "Max", "Restarts", "Reason"]
+    assert shown == [
+        "Phase",
+        "Round",
+        "World",
+        "Ready",
+        "Age",
+        "Min",
+        "Max",
+        "Step",
+        "Restarts",
+        "Reason",
+    ]

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import builders
-from builders import NOW, a_job, a_member, a_pod, a_round, seen
+from builders import NOW, a_job, a_member, a_pod, a_round, progress, seen, settings
 from decisions import told
 
 from elasticjob_operator.mirror import Mirror
@@ -158,3 +158,80 @@ def test_a_pod_is_out_when_it_was_asked_to_leave_and_left():
     assert not made.is_out("uid-0-0"), "a member of its pod is still there"
     made = mirror(put(KEYS.left(left.id), left))
     assert made.is_out("uid-0-0")
+
+
+def test_what_is_no_text_in_the_settings_is_made_some():
+    """They are the operator's own, but whoever is let into the store may write."""
+    made = mirror(put(KEYS.settings, settings(stalled_round=1, stalled_reason="\ud800" + LONG)))
+    assert view(made).settings.stalled_reason == ("?" + LONG)[:1024]
+
+
+# --- progress ----------------------------------------------------------------------------------
+
+
+def said(made):
+    """Return what is known of progress: step, when it was heard, and when it last grew."""
+    told = [(one.said.step, one.at, one.grown_at) for one in view(made).progress]
+    return [(step, (at - NOW).seconds, (grown_at - NOW).seconds) for step, at, grown_at in told]
+
+
+def step(made, number, step, at_s, round_=1, **more):
+    document = progress(a_pod(number), round_, step, **more)
+    made.update([put(KEYS.steps(document.id), document)], 2, NOW + timedelta(seconds=at_s))
+
+
+def standing(number=1):
+    formed = a_round(number, a_pod(0), a_pod(1))
+    return [*proposed(formed), put(KEYS.round, formed.record)]
+
+
+def test_it_is_known_when_a_step_last_grew():
+    made = mirror(*standing())
+    step(made, 0, 5, at_s=10)
+    step(made, 0, 5, at_s=20)
+    assert said(made) == [(5, 10, 10)]
+    step(made, 0, 5, at_s=30, metrics={"loss": "0.1"})
+    assert said(made) == [(5, 30, 10)]
+    step(made, 0, 6, at_s=40)
+    assert said(made) == [(6, 40, 40)]
+    step(made, 0, 3, at_s=50)
+    assert said(made) == [(3, 50, 40)]
+
+
+def test_progress_counts_in_its_own_round():
+    made = mirror(*standing())
+    step(made, 0, 5, at_s=10)
+    made.update(standing(2), 2, NOW)
+    assert said(made) == []
+    step(made, 0, 3, at_s=20, round_=2)
+    assert said(made) == [(3, 20, 20)]
+    made.update(standing(4), 2, NOW)
+    assert not made._progress
+
+
+def test_what_a_member_said_last_outlives_it():
+    made = mirror(*standing())
+    step(made, 0, 5, at_s=10)
+    made.update([removed(KEYS.steps("uid-0-0.0"))], 3, NOW)
+    assert said(made) == [(5, 10, 10)]
+    made.reset([], 4, NOW)
+    made.update(standing(), 5, NOW)
+    assert said(made) == [(5, 10, 10)]
+
+
+def test_progress_is_no_news():
+    made = mirror(*standing())
+    before = made.news
+    step(made, 0, 5, at_s=10)
+    assert made.news == before
+    made.update([removed(KEYS.steps("uid-0-0.0"))], 3, NOW)
+    assert made.news == before
+    made.update(standing(2), 4, NOW)
+    assert made.news > before
+
+
+def test_progress_that_cannot_be_read_is_left_out(caplog):
+    made = mirror(*standing())
+    made.update([messages.Event("put", messages.KeyValue(KEYS.steps("a"), b"{}"))], 2, NOW)
+    assert said(made) == []
+    assert "Progress document under" in caplog.text

@@ -55,6 +55,15 @@ def got_nowhere():
     return before.pods(*FAILED)
 
 
+def standing_still(phase="complete"):
+    """No step was done for long, and the workers were told to end the round."""
+    policy = FailurePolicy(progress_deadline_seconds=60)
+    still = standing(*BOTH, snapshot=job(failure_policy=policy)).steps(7, a_pod(0), ago_s=60)
+    asked = builders.settings(stalled_round=1, stalled_reason="no step for 60 s in round 1")
+    now = replace(still.observed.store.round, phase=phase)
+    return still.store(settings=asked, round=now)
+
+
 def cannot_start(reason):
     return seen().pods(ended(a_pod(0), 128, reason=reason), pending(a_pod(1)))
 
@@ -109,6 +118,8 @@ SITUATIONS = {
     "a round stands, and further pods find no node": standing(*BOTH, snapshot=job(replicas=3)).pods(
         *BOTH, unschedulable(a_pod(2))
     ),
+    "no step was done for progressDeadlineSeconds, the round is to end": standing_still(),
+    "the same, it has ended, and the next one is being formed": standing_still(phase="broken"),
     "a round stands, and the store does not answer": told(standing(*BOTH)).silent_store(),
     "a round was broken, and the next one is being formed": standing(*BOTH, phase="broken"),
     "after a loss, fewer than minReplicas run": standing(*BOTH, phase="broken").pods(

@@ -11,6 +11,7 @@ from builders import (
     a_round,
     deleting,
     ended,
+    progress,
     seen,
     settings,
 )
@@ -19,6 +20,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from elasticjob_operator.failure_policy import FailurePolicy
 from elasticjob_operator.mirror import Mirror
 from rdzv_client import wire
 from rdzv_client.etcdv3 import messages
@@ -37,7 +39,9 @@ DOCUMENTS = {
     ),
     **{KEYS.rank(rank.id): rank for rank in STANDING.ranks},
     **{KEYS.member(m.slot, m.id): m for m in map(a_member, PODS)},
+    **{KEYS.steps(f"{pod.uid}.0"): progress(pod, 3, 7, metrics={"loss": "1"}) for pod in PODS},
 }
+POLICY = FailurePolicy(progress_deadline_seconds=5)
 WORDS = st.sampled_from(
     [
         *("", "../../x", "a\nb", "\ud800", "x" * 5000, "digits-0-0", "uid-0-0", "node-0"),
@@ -80,10 +84,10 @@ def test_a_plan_a_status_and_events_follow(store, ends, replicas, key):
     mirror = Mirror(RUN_ID)
     mirror.reset(store, 50, NOW)
     view = mirror.view(reachable=True, problem="")
-    job = a_job(replicas=replicas, at_least=1, topology_key=key)
+    job = a_job(replicas=replicas, at_least=1, topology_key=key, failure_policy=POLICY)
     snapshot = seen(job).pods(*there).store(**vars(view))
     for _ in range(2):
         news(snapshot)
-        snapshot = told(snapshot)
+        snapshot = told(snapshot).later(10)
         assert len(snapshot.observed.status.model_dump_json().encode()) < 128 * 1024
     assert planned(snapshot)

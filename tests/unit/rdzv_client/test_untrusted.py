@@ -28,6 +28,7 @@ DOCUMENTS = {
     KEYS.drain("uid1"): wire.Drain("uid1", "scaled in"),
     KEYS.site("node"): wire.Site("node", "rack-1"),
     **{KEYS.member(m.slot, m.id): m for m in MEMBERS},
+    KEYS.steps("m0"): wire.Progress("m0", 1, 7, 1.5, {"loss": "0.5"}, 2.5, 0.4),
     KEYS.left("m9"): wire.Left("m9", "uid9", 9, "worker-9", "failed", "exit code 1", 1),
     KEYS.round: wire.Round(
         1, 7, "complete", "start", "2 members joined", 7, 2, "m0", "m0",

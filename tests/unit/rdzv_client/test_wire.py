@@ -28,6 +28,7 @@ DOCUMENTS = [
     wire.Left("pod.1", "pod", 0, "digits-0-0", "signal", "it was told to stop", 3),
     ROUND,
     wire.Rank(7, "a", 0, "pod.1", "pod", 0, "digits-0-0", "node-1"),
+    wire.Progress("pod.1", 3, 1200, 1.5, {"loss": "0.21", "grad/norm": "nan"}, 2.5, 0.4),
 ]
 
 
@@ -100,6 +101,35 @@ def test_a_writer_who_knows_no_step_means_one():
     fields = json.loads(wire.encode(wire.Settings(1, 2, 3)))
     del fields["step"]
     assert wire.decode(wire.Settings, "key", json.dumps(fields).encode()).step == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("step", -1, "step"),
+        ("step", 2**53, "step"),
+        ("epoch", -0.5, "epoch is out of range"),
+        ("epoch", float("nan"), "epoch is out of range"),
+        ("steps_per_second", float("inf"), "steps_per_second is out of range"),
+        ("step_s", "fast", "field 'step_s' should be float or null, not str"),
+        ("metrics", ["loss"], "field 'metrics' should be dict, not list"),
+        ("metrics", {f"m{n}": "1" for n in range(17)}, "at most 16"),
+        ("metrics", {"a b": "1"}, "the name 'a b' in metrics"),
+        ("metrics", {"": "1"}, "the name '' in metrics"),
+        ("metrics", {"loss": 1}, "metrics 'loss'"),
+        ("metrics", {"loss": "1" * 25}, "metrics 'loss'"),
+        ("metrics", {"loss": "<b>"}, "metrics 'loss'"),
+    ],
+)
+def test_progress_that_nobody_can_have_made_is_refused(field, value, words):
+    fields = {**json.loads(wire.encode(DOCUMENTS[-1])), field: value}
+    with pytest.raises(wire.WireError, match=words):
+        wire.decode(wire.Progress, "key", json.dumps(fields).encode())
+
+
+def test_what_no_member_hears_of_sorts_behind_all_else():
+    told = (KEYS.settings, KEYS.member(0, "a"), KEYS.left("a"), KEYS.round, KEYS.rank("a"))
+    assert all(KEYS.prefix <= key < KEYS.steps_prefix for key in told)
 
 
 @pytest.mark.parametrize("run_id", ["", "x" * 254, "ä" * 43])
