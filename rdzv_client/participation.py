@@ -38,7 +38,7 @@ class Enter:
 
 @dataclass(frozen=True)
 class Rejoin:
-    """The round formed and ended before this member heard of it: withdraw the agreement.
+    """What this member agreed to is void: withdraw the agreement.
 
     Until it does, the leader takes it for one that is still stopping its workers.
     """
@@ -71,7 +71,7 @@ def follow(me: wire.Member, round_: wire.Round | None, rank: wire.Rank | None) -
     if me.acked == round_.formed != 0 and round_.phase != "complete":
         return Rejoin(f"round {round_.number} ended before this member heard of it")
     if not has_place(round_, rank):
-        return _outside(round_)
+        return _outside(me, round_)
     assert rank
     if round_.phase == "proposed" and me.acked != round_.proposal:
         return Agree(round_.proposal, rank.rank)
@@ -83,7 +83,9 @@ def follow(me: wire.Member, round_: wire.Round | None, rank: wire.Rank | None) -
     return Await(f"round {round_.number} has ended; the next one is being formed")
 
 
-def _outside(round_: wire.Round) -> Step:
+def _outside(me: wire.Member, round_: wire.Round) -> Step:
+    if me.acked not in {0, round_.proposal}:
+        return Rejoin("what this member agreed to was given up")
     if round_.phase == "complete":
         members = count(round_.world_size, "member")
         full = round_.world_size + round_.step > round_.max_nodes > 0

@@ -117,6 +117,7 @@ class View:
             and seen.member.closes is None
             and seen.member.uid not in self.drains
             and not is_busy(seen.member, self.round)
+            and not is_stuck(seen.member, self.round)
             and seen.member.id not in self.silent
         )
 
@@ -190,3 +191,12 @@ class View:
 def is_busy(member: wire.Member, round_: wire.Round | None) -> bool:
     """Whether the member is at work in the last round, or still stopping its workers after it."""
     return round_ is not None and round_.formed == member.acked != 0 and not member.finished
+
+
+def is_stuck(member: wire.Member, round_: wire.Round | None) -> bool:
+    """Whether the member still stops the workers of a round before the last one.
+
+    It may never end, where not even SIGKILL ends a worker. Who waits withdraws what it agreed to
+    when that is given up.
+    """
+    return round_ is not None and member.acked not in {0, round_.formed, round_.proposal}
