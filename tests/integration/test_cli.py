@@ -96,7 +96,7 @@ def test_a_job_is_listed_and_shown_with_its_rounds_and_its_last_failure(job, run
 
 
 def test_what_is_not_there_is_said_in_one_sentence(run, kubectl):
-    assert run("list") == (0, "", f"namespace {kubectl.namespace} has no ElasticJob\n")
+    assert run("list") == (0, "", f"elasticjob: namespace {kubectl.namespace} has no ElasticJob\n")
     for verb in ("status", "rounds", "watch", "logs", "suspend", "delete"):
         said = 'elasticjob: the API server refuses: elasticjobs.rdzv.dev "none" not found\n'
         assert run(verb, "none") == (3, "", said)

@@ -7,7 +7,7 @@ import sys
 
 from elasticjob_operator import conversion
 from elasticjob_operator.answers import ClusterError, Refused
-from elasticjob_operator.cli import arguments, submission
+from elasticjob_operator.cli import arguments, submission, terminal
 
 FAILED = 1
 """The job that was watched is Failed."""
@@ -45,5 +45,5 @@ def run(words: list[str] | None = None) -> int:
 
 
 def _say(sentence: str, status: int) -> int:
-    print(f"elasticjob: {sentence}", file=sys.stderr)
+    terminal.complain(sentence)
     return status

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+import pydantic
+from pydantic.alias_generators import to_camel
+
 from elasticjob_operator import api
 
 
@@ -31,14 +34,19 @@ def spec(options: argparse.Namespace) -> api.ElasticJobSpec:
         more["rendezvous"] = api.Rendezvous(backend=options.backend)
     if options.suspend:
         more["run_policy"] = api.RunPolicy(suspend=True)
-    return api.ElasticJobSpec(
-        min_replicas=options.min,
-        max_replicas=most,
-        replicas=wanted,
-        nproc_per_node=options.nproc or options.gpus or 1,
-        **more,
-        template={"spec": {"containers": [_container(options)]}},
-    )
+    try:
+        return api.ElasticJobSpec(
+            min_replicas=options.min,
+            max_replicas=most,
+            replicas=wanted,
+            nproc_per_node=options.nproc or options.gpus or 1,
+            **more,
+            template={"spec": {"containers": [_container(options)]}},
+        )
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        field = to_camel(str(first["loc"][0]))
+        raise Contradiction(f"{field} is {first['input']!r}: {first['msg']}") from error
 
 
 def _container(options: argparse.Namespace) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from elasticjob_operator import conversion, timeline
-from elasticjob_operator.cli import job_page, listing, news, submission
-from elasticjob_operator.sdk import ElasticJobs, jobs
+from elasticjob_operator.cli import job_page, listing, news, submission, terminal
+from elasticjob_operator.sdk import ElasticJobs, jobs, manifests
 from elasticjob_operator.timestamps import instant
 
 Options = argparse.Namespace
@@ -24,15 +24,15 @@ def show_list(options: Options) -> int:
         found = there.list(everywhere=options.all_namespaces)
         where = "the cluster" if options.all_namespaces else f"namespace {there.namespace}"
     if found:
-        _print(listing.render(found, _now(), namespaces=options.all_namespaces))
+        terminal.show(listing.render(found, _now(), namespaces=options.all_namespaces))
     else:
-        print(f"{where} has no ElasticJob", file=sys.stderr)
+        terminal.complain(f"{where} has no ElasticJob")
     return 0
 
 
 def show_status(options: Options) -> int:
     with _jobs(options) as there:
-        _print(job_page.render(there.get(options.name), _now()))
+        terminal.show(job_page.render(there.get(options.name), _now()))
     return 0
 
 
@@ -41,10 +41,10 @@ def show_rounds(options: Options) -> int:
         status = there.get(options.name).status
     rounds = status.rendezvous.history
     if not rounds:
-        print(f"{options.name} has formed no round yet", file=sys.stderr)
+        terminal.complain(f"{options.name} has formed no round yet")
         return 0
     picture = timeline.render_lanes(rounds, instant(status.completion_time) or _now())
-    _print([*timeline.render_table(rounds), *(["", *picture] if picture else ())])
+    terminal.show([*timeline.render_table(rounds), *(["", *picture] if picture else ())])
     return 0
 
 
@@ -53,7 +53,7 @@ def watch(options: Options) -> int:
     with _jobs(options) as there:
         for job in there.watch(options.name, timeout_s=options.timeout):
             lines, told = news.since(told, job, _now())
-            _print(lines)
+            terminal.show(lines)
             if end := jobs.ended(job):
                 return 0 if end == "Complete" else 1
     raise AssertionError("a watch has no end of its own")
@@ -101,7 +101,7 @@ def delete(options: Options) -> int:
 
 
 def submit(options: Options) -> int:
-    manifest = jobs.manifest(options.name, submission.spec(options), labels=dict(options.label))
+    manifest = manifests.write(options.name, submission.spec(options), dict(options.label))
     if options.dry_run:
         if options.namespace:
             manifest["metadata"]["namespace"] = options.namespace
@@ -117,7 +117,7 @@ def convert(options: Options) -> int:
     converted = [conversion.convert(found) for found in conversion.read(_text(options.file))]
     for one in converted:
         for note in one.notes:
-            print(f"{one.name}: {note.path}: {note.words}", file=sys.stderr)
+            terminal.complain(f"{one.name}: {note.path} {note.words}")
     _print_yaml([one.manifest for one in converted])
     return 0
 
@@ -140,11 +140,6 @@ def _text(file: str) -> str:
         return Path(file).read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise conversion.NotConvertible(f"{file} cannot be read: {error}") from error
-
-
-def _print(lines: Iterable[str]) -> None:
-    for line in lines:
-        print(line, flush=True)
 
 
 def _print_yaml(manifests: Iterable[dict[str, Any]]) -> None:

@@ -12,8 +12,7 @@ import urllib3
 from kubernetes import client, config
 
 from elasticjob_operator import answers, api
-
-Manifest = dict[str, Any]
+from elasticjob_operator.sdk.manifests import Manifest
 
 FIELD_MANAGER: Final = "elasticjob"
 CONNECT_LIMIT_S: Final = 10

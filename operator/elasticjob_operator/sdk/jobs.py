@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from elasticjob_operator import answers, api, conditions, labels
-from elasticjob_operator.sdk import connection, worker_pods
+from elasticjob_operator.sdk import connection, manifests, worker_pods
+from elasticjob_operator.sdk.manifests import Manifest
 
-Manifest = dict[str, Any]
 ConditionType = Literal[
     "Ready", "RendezvousReady", "Progressing", "Suspended", "Complete", "Failed"
 ]
@@ -76,11 +76,11 @@ class ElasticJobs(AbstractContextManager["ElasticJobs"]):
     def list(self, *, everywhere: bool = False) -> tuple[api.ElasticJob, ...]:
         """Return the jobs of the namespace, or of all that may be seen."""
         found = self._server.jobs(everywhere=everywhere)
-        return tuple(api.ElasticJob.model_validate(job) for job in found)
+        return tuple(map(manifests.read, found))
 
     def get(self, name: str) -> api.ElasticJob:
         """Return the job as it is now."""
-        return api.ElasticJob.model_validate(self._server.job(name))
+        return manifests.read(self._server.job(name))
 
     def create(
         self,
@@ -91,12 +91,11 @@ class ElasticJobs(AbstractContextManager["ElasticJobs"]):
         dry_run: bool = False,
     ) -> api.ElasticJob:
         """Create a job; with ``dry_run`` only hear whether it would be taken."""
-        return self.create_manifest(manifest(name, spec, labels=labels), dry_run=dry_run)
+        return self.create_manifest(manifests.write(name, spec, labels), dry_run=dry_run)
 
     def create_manifest(self, manifest: Manifest, *, dry_run: bool = False) -> api.ElasticJob:
         """Create a job from what a file says, in this namespace; as :meth:`create` does."""
-        created = self._server.create(manifest, dry_run=dry_run)
-        return api.ElasticJob.model_validate(created)
+        return manifests.read(self._server.create(manifest, dry_run=dry_run))
 
     def scale(self, name: str, replicas: int) -> None:
         """Have so many workers, between the job's minReplicas and maxReplicas."""
@@ -112,7 +111,7 @@ class ElasticJobs(AbstractContextManager["ElasticJobs"]):
 
     def _suspend(self, name: str, wanted: bool) -> api.ElasticJob:
         patch = {"spec": {"runPolicy": {"suspend": wanted}}}
-        return api.ElasticJob.model_validate(self._server.change(name, patch))
+        return manifests.read(self._server.change(name, patch))
 
     def delete(self, name: str) -> None:
         """Delete the job with its pods."""
@@ -176,7 +175,7 @@ class ElasticJobs(AbstractContextManager["ElasticJobs"]):
             version = found["metadata"]["resourceVersion"]
             if version != seen:
                 seen = version
-                yield api.ElasticJob.model_validate(found)
+                yield manifests.read(found)
         raise TimeoutError(f"{name} was watched for {timeout_s:.0f} s, and is not over")
 
     def _versions(self, name: str, deadline: float) -> Iterator[Manifest]:
@@ -202,18 +201,6 @@ class ElasticJobs(AbstractContextManager["ElasticJobs"]):
             except answers.Refused as error:
                 if error.status != 410:  # what a watch says whose past is forgotten
                     raise
-
-
-def manifest(
-    name: str, spec: api.ElasticJobSpec, *, labels: Mapping[str, str] | None = None
-) -> Manifest:
-    """Return the job as one writes it into a file: without what is left at its default."""
-    return {
-        "apiVersion": api.API_VERSION,
-        "kind": api.KIND,
-        "metadata": {"name": name, **({"labels": dict(labels)} if labels else {})},
-        "spec": spec.model_dump(mode="json", by_alias=True, exclude_unset=True),
-    }
 
 
 def ended(job: api.ElasticJob) -> str | None:

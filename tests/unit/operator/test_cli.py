@@ -116,6 +116,10 @@ def test_sizes_that_are_left_out(submitted, given, sizes):
     [
         (("--min=3", "--max=2"), "--replicas (2) must lie between --min (3) and --max (2)"),
         (("--max=2", "--replicas=3"), "--replicas (3) must lie between --min (1) and --max (2)"),
+        (
+            ("--max=10000", "--replicas=1"),
+            "maxReplicas is 10000: Input should be less than or equal to 9999",
+        ),
         (("--min=0",), "argument --min: '0' is not a whole number from 1 on"),
         (("--nproc=all",), "'all' is neither a number from 1 on nor auto, gpu or cpu"),
         (("--env=LR",), "argument --env: 'LR' is not NAME=VALUE"),
@@ -141,8 +145,8 @@ spec:
       template: {spec: {containers: [{name: pytorch, image: 'a:1', command: [torchrun, a.py]}]}}
 """
 LEFT_OUT = (
-    "digits: spec.elasticPolicy.rdzvId: is left out: the operator runs the store in which the"
-    " workers meet\n"
+    "elasticjob: digits: spec.elasticPolicy.rdzvId is left out: the operator runs the store in"
+    " which the workers meet\n"
 )
 
 

@@ -7,7 +7,7 @@ import pytest
 from builders import NOW
 
 from elasticjob_operator import api, conditions
-from elasticjob_operator.cli import job_page, listing, news
+from elasticjob_operator.cli import job_page, listing, news, terminal
 from elasticjob_operator.timestamps import stamp
 
 
@@ -173,3 +173,14 @@ def test_the_end_is_told_by_its_own_sentence():
     over = RUNNING.model_copy(update={"phase": "Failed", "conditions": (TRAINING, end)})
     lines, _ = news.since(news.Told(round=1), a_job(over), NOW)
     assert lines == ["12:00:00  Failed: training failed 4 times"]
+
+
+# --- the terminal ------------------------------------------------------------------------------
+
+
+def test_what_a_container_wrote_does_not_steer_the_terminal(capsys):
+    terminal.show(["\x1b]0;owned\x07 a\tb", "caf\u00e9", "\u202egnp.exe"])
+    terminal.complain("two\nlines \x1b[2J")
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == ["�]0;owned� a    b", "café", "�gnp.exe"]
+    assert printed.err == "elasticjob: two lines �[2J\n"
