@@ -9,6 +9,7 @@ from typing import Final
 
 from elasticjob_operator import api
 from elasticjob_operator.cli.listing import age, align
+from elasticjob_operator.progress import Progress
 
 TEXT_COLUMNS: Final = 96
 INDENT: Final = "  "
@@ -44,6 +45,11 @@ def _facts(job: api.ElasticJob, now: datetime) -> Iterator[tuple[str, str]]:
         world = "" if told.world_size is None else f", world size {told.world_size}"
         waiting = f", {told.waiting} waiting" if told.waiting else ""
         yield "round", f"{told.round} ({told.state}), {told.workers} workers{world}{waiting}"
+    if status.progress:
+        yield "progress", _progress(status.progress, now)
+        for one in status.progress.stragglers:
+            where = f"{one.pod} (rank {one.rank}) on {one.node}"
+            yield "straggler", f"{where} takes {one.step_seconds:.3g} s for a step"
     if told.endpoint:
         yield "store", told.endpoint
     counts = status.restarts
@@ -54,6 +60,15 @@ def _facts(job: api.ElasticJob, now: datetime) -> Iterator[tuple[str, str]]:
         yield "started", f"{age(status.start_time, now)} ago"
     if status.completion_time:
         yield "over", f"{age(status.completion_time, now)} ago"
+
+
+def _progress(told: Progress, now: datetime) -> str:
+    epoch = "" if told.epoch is None else f" (epoch {told.epoch:g})"
+    pace = "" if told.steps_per_second is None else f", {told.steps_per_second:.3g} steps/s"
+    each = "" if told.step_seconds is None else f", {told.step_seconds:.3g} s each"
+    metrics = "".join(f", {name} {value}" for name, value in told.metrics.items())
+    who = f"{told.pod} (rank {told.rank}) said so {age(told.reported_at, now)} ago"
+    return f"step {told.step}{epoch}{pace}{each}{metrics}; {who}"
 
 
 def _conditions(told: tuple[api.Condition, ...], now: datetime) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Final
 from elasticjob_operator import api, conditions
 from elasticjob_operator.timestamps import instant
 
-COLUMNS: Final = ("NAME", "PHASE", "ROUND", "WORLD", "READY", "RESTARTS", "AGE", "REASON")
+COLUMNS: Final = ("NAME", "PHASE", "ROUND", "WORLD", "READY", "STEP", "RESTARTS", "AGE", "REASON")
 
 
 def render(jobs: Iterable[api.ElasticJob], now: datetime, *, namespaces: bool) -> list[str]:
@@ -29,6 +29,7 @@ def _row(job: api.ElasticJob, now: datetime) -> tuple[str, ...]:
         str(rendezvous.round),
         "?" if rendezvous.world_size is None else str(rendezvous.world_size),
         status.ready_of_wanted,
+        str(status.progress.step) if status.progress else "",
         str(status.restarts.counted),
         age(job.metadata.creation_timestamp, now),
         progressing.reason if progressing else "",

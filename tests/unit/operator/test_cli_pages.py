@@ -8,6 +8,7 @@ from builders import NOW
 
 from elasticjob_operator import api, conditions
 from elasticjob_operator.cli import job_page, listing, news, terminal
+from elasticjob_operator.progress import Progress, Straggler
 from elasticjob_operator.timestamps import stamp
 
 
@@ -37,6 +38,7 @@ def a_round(number, *members, reason="all joined"):
 
 TRAINING = condition("Progressing", True, "Training", "round 1 trains")
 BOTH = ("digits-0-0", "digits-1-0")
+SAID = "digits-0-0 (rank 0) said so 8s ago"
 RUNNING = api.ElasticJobStatus(
     phase="Running",
     ready_of_wanted="2/2",
@@ -52,6 +54,18 @@ RUNNING = api.ElasticJobStatus(
         waiting=1,
         members=tuple(api.RoundMember(pod=p, node=f"node-{r}", rank=r) for r, p in enumerate(BOTH)),
         history=(a_round(1, *BOTH),),
+    ),
+    progress=Progress(
+        step=1200,
+        epoch=2.5,
+        metrics={"loss": "0.31"},
+        steps_per_second=4.0,
+        step_seconds=0.2,
+        rank=0,
+        pod="digits-0-0",
+        round=1,
+        reported_at=ago(8),
+        stragglers=(Straggler(rank=1, pod="digits-1-0", node="node-1", step_seconds=0.5),),
     ),
     last_failure=api.Failure(
         pod="digits-1-0",
@@ -76,9 +90,9 @@ def a_job(status=RUNNING, name="digits"):
 def test_jobs_are_listed_by_name():
     new = a_job(api.ElasticJobStatus(), name="a-new-one")
     assert listing.render([a_job(), new], NOW, namespaces=False) == [
-        "NAME       PHASE    ROUND  WORLD  READY  RESTARTS  AGE  REASON",
-        "a-new-one  Pending  0      ?      0/0    0         1h",
-        "digits     Running  1      4      2/2    1         1h   Training",
+        "NAME       PHASE    ROUND  WORLD  READY  STEP  RESTARTS  AGE  REASON",
+        "a-new-one  Pending  0      ?      0/0          0         1h",
+        "digits     Running  1      4      2/2    1200  1         1h   Training",
     ]
 
 
@@ -111,11 +125,13 @@ def test_a_jobs_page_says_how_it_is_who_is_in_it_and_what_failed():
     assert job_page.render(a_job(), NOW) == [
         "digits in namespace ml: Running, 2/2 workers in the round, 1h old",
         "",
-        "workers   2 wanted, 2 at least, 4 at most",
-        "round     1 (Formed), 2 workers, world size 4, 1 waiting",
-        "store     etcds://digits-rdzv:2379",
-        "restarts  1 of 3 (worker 1, pod 0); not counted: infrastructure 2, ignored 0",
-        "started   1h ago",
+        "workers    2 wanted, 2 at least, 4 at most",
+        "round      1 (Formed), 2 workers, world size 4, 1 waiting",
+        f"progress   step 1200 (epoch 2.5), 4 steps/s, 0.2 s each, loss 0.31; {SAID}",
+        "straggler  digits-1-0 (rank 1) on node-1 takes 0.5 s for a step",
+        "store      etcds://digits-rdzv:2379",
+        "restarts   1 of 3 (worker 1, pod 0); not counted: infrastructure 2, ignored 0",
+        "started    1h ago",
         "",
         "condition    status  since  reason",
         "Ready        True    90s    RoundFormed",
