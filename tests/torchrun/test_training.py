@@ -65,7 +65,7 @@ def test_a_worker_that_hangs_is_killed_and_all_go_on_when_the_round_is_said_to_s
     """It does not even end when it is told to; its peers wait in a collective, and nobody fails."""
     job, mark = trio.job, trio.job.now()
     job.freeze_worker(trio.agents[1])
-    keys = wire.Keys(job.run_id)
+    keys = wire.Keys(job.run_id, "/torch/elastic/rendezvous")
     with etcdv3.Client([job.place.server.url]) as client:
         stands = wire.decode(wire.Round, keys.round, client.get(keys.round).value).number
         still = wire.Settings(1, 1, 3, 3, stalled_round=stands, stalled_reason="no step for 600 s")
