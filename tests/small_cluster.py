@@ -16,10 +16,17 @@ import builders
 
 from elasticjob_operator import actions, events, plan, pod_facts, report
 from elasticjob_operator.observed import Drained, Observed, StoreView
+from elasticjob_operator.policies import size
 from elasticjob_operator.settings import Settings
 from elasticjob_operator.timestamps import stamp
 
-CHANGES = (actions.CreatePod, actions.DeletePod, actions.Drain, actions.WriteSettings)
+CHANGES = (
+    actions.CreatePod,
+    actions.DeletePod,
+    actions.Drain,
+    actions.StopAutoscaling,
+    actions.WriteSettings,
+)
 
 
 class SmallCluster:
@@ -35,7 +42,8 @@ class SmallCluster:
         self.pods, self.nodes = {}, {}
         self.store = StoreView(reachable=True)
         self.names, self.told, self.deeds = Counter(), [], ()
-        self.is_deleted = False
+        self.is_deleted = self.is_autoscaled = False
+        self.last_settings = None
 
     # --- the operator ---
 
@@ -54,7 +62,8 @@ class SmallCluster:
             # A pod that is gone before the next look was never heard of: its name is free again.
             self.names.subtract(pod.name for pod in made)
             return
-        outcome = report.Outcome(tuple(made), tuple(gone))
+        unscaled = any(isinstance(step, actions.StopAutoscaling) for step in self.deeds)
+        outcome = report.Outcome(tuple(made), tuple(gone), unscaled=unscaled)
         new = report.status(decided, outcome)
         self.told += events.events(decided, outcome, new)
         self.job = self.job.model_copy(update={"status": new})
@@ -76,9 +85,14 @@ class SmallCluster:
                     gone.append(self._delete(step))
                 case actions.WriteSettings(settings):
                     self.store = replace(self.store, settings=settings)
+                    self.last_settings = settings
                 case actions.Drain(uids, reason):
                     asked = {uid: Drained(reason, self.now) for uid in uids}
                     self.store = replace(self.store, drains=self.store.drains | asked)
+                case actions.Autoscale():
+                    self.is_autoscaled = True
+                case actions.StopAutoscaling():
+                    self.is_autoscaled = False
                 case actions.RemoveStore():
                     self.empty_store()
                 case actions.DeleteJob():
@@ -87,7 +101,7 @@ class SmallCluster:
 
     def _create(self, step):
         assert step.name not in self.pods, "a name was taken twice"
-        assert len(self.live()) < self.job.spec.max_replicas, "more pods than the most"
+        assert len(self.live()) < size.most_pods(self.job.spec), "more pods than the most"
         assert step.index not in {pod.index for pod in self.live()}, "an index was taken twice"
         floor = self.store.settings.round_floor if self.store.settings else -1
         assert floor >= self.job.status.rendezvous.round, "the store must know the last round first"
@@ -132,7 +146,8 @@ class SmallCluster:
         if self.is_over:
             return
         edited = self.job.spec.model_copy(update=spec)
-        if not edited.min_replicas <= edited.replicas <= edited.max_replicas:
+        step, bounds = edited.replica_step, (edited.min_replicas, edited.max_replicas)
+        if not bounds[0] <= edited.replicas <= bounds[1] or any(n % step for n in bounds):
             return
         self.job = self.job.model_copy(update={"spec": edited})
 
@@ -157,12 +172,25 @@ class SmallCluster:
     def remove(self, pod):
         del self.pods[pod.name]
 
+    def in_the_next_round(self, pods):
+        """Return those of these pods who form a round, as the store's settings have it."""
+        told = self.store.settings or self.last_settings  # the last round knows them, too
+        if told is None:
+            return pods
+        last = {rank.uid for formed in self.store.formed[-1:] for rank in formed.ranks}
+        stayers_first = sorted(pods, key=lambda pod: (pod.uid not in last, pod.created_at))
+        count = min(len(pods), told.max_nodes) // told.step * told.step
+        return stayers_first[:count] if count >= told.min_nodes else []
+
     def form(self, pods, cause):
-        """Have these pods form the next round."""
+        """Have these pods form the next round; those who have no place in it stand by."""
+        chosen = self.in_the_next_round(pods)
+        if not chosen:
+            return
         last = max(
             self.job.status.rendezvous.round, *(f.record.number for f in self.store.formed), 0
         )
-        formed = replace(builders.a_round(last + 1, *pods, cause=cause), at=self.now)
+        formed = replace(builders.a_round(last + 1, *chosen, cause=cause), at=self.now)
         self.store = replace(
             self.store,
             formed=(*self.store.formed, formed),
@@ -173,6 +201,11 @@ class SmallCluster:
     def empty_store(self):
         """Have the store come back without its data; what was seen of it stays seen."""
         self.store = StoreView(reachable=self.store.reachable, formed=self.store.formed)
+
+    def may_grow(self, pods):
+        """Whether a round of these pods has more members than the last one."""
+        last = [len(formed.ranks) for formed in self.store.formed[-1:]]
+        return [len(self.in_the_next_round(pods))] > last
 
     # --- how it ends ---
 
@@ -191,9 +224,10 @@ class SmallCluster:
                 self.end(pod, 0)
             working = {member.uid for member in self.store.members}
             staying = self.running()
-            if staying and working != {pod.uid for pod in staying}:
+            if staying and (working != {pod.uid for pod in staying} or self.may_grow(staying)):
                 self.form(staying, "lost")
-            self.reconcile()
-            if not self.deeds and not any(pod.deleting for pod in self.pods.values()):
+            idle, _ = not self.deeds, self.reconcile()
+            # Once is not enough: what was done before a crash is done, and only its wait is left.
+            if idle and not self.deeds and not any(pod.deleting for pod in self.pods.values()):
                 return True
         return False

@@ -62,6 +62,20 @@ class ConfirmGone:
 
 
 @dataclass(frozen=True)
+class Autoscale:
+    """Make sure of the job's autoscaler. A wrong one is in nobody's way: it comes last of all."""
+
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class StopAutoscaling:
+    """Delete the job's autoscaler."""
+
+    autoscaler: Reference
+
+
+@dataclass(frozen=True)
 class CreatePod:
     """Make a worker's pod."""
 
@@ -125,6 +139,8 @@ Action = (
     | Drain
     | MarkGone
     | ConfirmGone
+    | Autoscale
+    | StopAutoscaling
     | CreatePod
     | DeletePod
     | DeleteJob

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from elasticjob_operator.autoscaling import Autoscaling
 from elasticjob_operator.failure_policy import FailurePolicy
 from elasticjob_operator.model import Model
 from elasticjob_operator.progress import Progress
@@ -165,6 +166,17 @@ class ElasticJobSpec(Model):
     --nnodes)."""
     max_replicas: Replicas
     """Most workers that take part in a round (the second number of torchrun's --nnodes)."""
+    replica_step: Replicas = 1
+    """Of which the number of workers in a round is always a multiple, as minReplicas and
+    maxReplicas must be. Of any other number of replicas the multiple below it is made. Workers that
+    do not complete a step wait until there are enough."""
+    spare_replicas: Annotated[int, Field(ge=0, le=MAX_REPLICAS)] = 0
+    """Further workers that run and stand by. When a worker of the round is lost, one of them takes
+    its place at once, and a new one is started. `replicas` does not count them."""
+    autoscaling: Autoscaling | None = None
+    """Has `replicas` changed by a HorizontalPodAutoscaler that the operator makes, in the job's
+    name; none while the job is suspended. When left out, replicas are whoever's who changes them.
+    """
     nproc_per_node: int | str = "auto"
     """Processes per worker (torchrun's --nproc-per-node): a number, or `auto`, `gpu` or `cpu`."""
     max_restarts: Annotated[int, Field(ge=0, le=1_000_000)] = 3
@@ -343,6 +355,15 @@ class Failure(Model):
     """When the operator saw it."""
 
 
+class NodeFailures(Model):
+    """Failures of this job's pods on one node, within the window of failurePolicy.avoidNodes."""
+
+    node: str
+    """Name of the node."""
+    at: tuple[str, ...]
+    """When they happened; only as many as it takes for the node to be avoided."""
+
+
 class Attempts(Model):
     """The operator's own book of pods, by index."""
 
@@ -364,11 +385,15 @@ class ElasticJobStatus(Model):
     """Pending, Starting, Running, Restarting, Suspended, Complete or Failed; a summary of the
     conditions."""
     replicas: int = 0
-    """Worker pods that exist and have not ended."""
+    """Worker pods that exist and have not ended, but for spares."""
+    spares: int = 0
+    """Worker pods that exist beyond the replicas, by spareReplicas; rendezvous.waiting says how
+    many of them stand by already."""
     ready: int = 0
     """Workers in the round that now stands."""
     ready_of_wanted: str = "0/0"
-    """The same beside spec.replicas, such as 3/4."""
+    """The same beside the number that is wanted, such as 3/4: spec.replicas, or the multiple of
+    replicaStep below it."""
     active: int = 0
     """Worker pods whose training container runs."""
     succeeded: int = 0
@@ -394,8 +419,12 @@ class ElasticJobStatus(Model):
     """How often something had to start again."""
     last_failure: Failure | None = None
     """The last failure of training itself."""
+    node_failures: tuple[NodeFailures, ...] = ()
+    """Where pods failed of late, if the failurePolicy has avoidNodes; the last with the latest."""
     attempts: Attempts = Attempts()
     """The operator's own book of pods, by index."""
+    autoscaler: str = ""
+    """Name of the HorizontalPodAutoscaler that was made for the job."""
     conditions: tuple[Condition, ...] = ()
     """RendezvousReady, Ready, Progressing, Suspended, Complete, Failed."""
 

@@ -20,7 +20,7 @@ from kubernetes.aio import client, config
 
 from elasticjob_operator import answers, api, metrics
 from elasticjob_operator.answers import ClusterError, Refused, Unavailable
-from elasticjob_operator.provisioning import gang
+from elasticjob_operator.provisioning import autoscaler, gang
 
 __all__ = ["Cluster", "ClusterError", "Manifest", "Refused", "Unavailable", "connect"]
 
@@ -45,6 +45,7 @@ _PLURALS: Final = {
     ("policy/v1", "PodDisruptionBudget"): "poddisruptionbudgets",
     ("networking.k8s.io/v1", "NetworkPolicy"): "networkpolicies",
     ("coordination.k8s.io/v1", "Lease"): "leases",
+    (autoscaler.VERSION, autoscaler.KIND): "horizontalpodautoscalers",
     (api.API_VERSION, api.KIND): api.PLURAL,
     **{(dialect.version, gang.KIND): "podgroups" for dialect in gang.DIALECTS.values()},
 }

@@ -77,6 +77,7 @@ def columns() -> list[Schema]:
         column("Min", "integer", ".spec.minReplicas", wide=True),
         column("Max", "integer", ".spec.maxReplicas", wide=True),
         column("Step", "integer", ".status.progress.step", wide=True),
+        column("Spares", "integer", ".status.spares", wide=True),
         column("Restarts", "integer", ".status.restarts.counted", wide=True),
         column("Reason", "string", reason, wide=True),
     ]
@@ -92,6 +93,9 @@ def schema() -> Schema:
     spec = structural(definitions["ElasticJobSpec"], definitions)
     spec["properties"]["nprocPerNode"] = _nproc_per_node(spec["properties"]["nprocPerNode"])
     spec["properties"]["template"] = _template(spec["properties"]["template"]["description"])
+    autoscaling = spec["properties"]["autoscaling"]["properties"]
+    autoscaling["metrics"]["items"] |= UNREAD
+    autoscaling["behavior"] |= UNREAD
     spec["x-kubernetes-validations"] = crd_rules.SPEC
     for path, rules in crd_rules.FIELDS.items():
         _at(spec, path)["x-kubernetes-validations"] = rules
@@ -148,6 +152,10 @@ KEPT = (
     *("type", "description", "default", "enum", "pattern", "required"),
     *("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems"),
 )
+
+
+UNREAD: Schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+"""What is handed on as it is, and checked by the API server where it is used."""
 
 
 def _at(node: Schema, path: str) -> Schema:

@@ -69,6 +69,20 @@ SPEC: list[Rule] = [
         ".format([self.replicas, self.minReplicas, self.maxReplicas])",
     ),
     _rule(
+        "self.minReplicas % self.replicaStep == 0 && self.maxReplicas % self.replicaStep == 0",
+        "minReplicas and maxReplicas must be multiples of replicaStep",
+        ".replicaStep",
+        "'minReplicas (%d) and maxReplicas (%d) must be multiples of replicaStep (%d)'"
+        ".format([self.minReplicas, self.maxReplicas, self.replicaStep])",
+    ),
+    _rule(
+        f"self.maxReplicas + self.spareReplicas <= {api.MAX_REPLICAS}",
+        f"maxReplicas and spareReplicas together must not exceed {api.MAX_REPLICAS}",
+        ".spareReplicas",
+        f"'maxReplicas (%d) and spareReplicas (%d) together must not exceed {api.MAX_REPLICAS}'"
+        ".format([self.maxReplicas, self.spareReplicas])",
+    ),
+    _rule(
         "!has(self.trainingContainer) ||"
         " self.template.spec.containers.exists(c, c.name == self.trainingContainer)",
         "trainingContainer must name one of template.spec.containers",
@@ -185,8 +199,8 @@ _OVER = (
 _SAME = " && ".join(
     f"self.spec.{field} == oldSelf.spec.{field}"
     for field in (
-        *("replicas", "minReplicas", "maxReplicas", "maxRestarts", "failurePolicy"),
-        *("template", "nprocPerNode", "clientInjection"),
+        *("replicas", "minReplicas", "maxReplicas", "replicaStep", "spareReplicas"),
+        *("maxRestarts", "failurePolicy", "template", "nprocPerNode", "clientInjection"),
     )
 )
 

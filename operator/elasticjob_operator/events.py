@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from elasticjob_operator import api, conditions, history, timeline
 from elasticjob_operator.plan import Plan
-from elasticjob_operator.policies import progress
+from elasticjob_operator.policies import avoidance, progress
 from elasticjob_operator.report import Outcome
 from elasticjob_operator.timestamps import stamp
 
@@ -37,6 +37,7 @@ def events(plan: Plan, outcome: Outcome, new: api.ElasticJobStatus) -> tuple[Eve
     return (
         *_store(old, new),
         *_lost(plan),
+        *_avoided(plan),
         *_made(outcome),
         *_removed(plan, outcome),
         *_rounds(plan, new),
@@ -95,6 +96,13 @@ def _lost(plan: Plan) -> Iterator[Event]:
             yield Event("Warning", "WorkerLost", words)
         elif entry.ending.account == "ignored":
             yield Event("Normal", "FailureIgnored", f"{words}; failurePolicy says to ignore it")
+
+
+def _avoided(plan: Plan) -> Iterator[Event]:
+    spec, old = plan.facts.observed.spec, plan.facts.observed.status.node_failures
+    before, now = (avoidance.nodes(spec, told) for told in (old, plan.facts.node_failures))
+    if not plan.over and set(now) - set(before):
+        yield Event("Warning", "NodeAvoided", avoidance.words(spec, plan.facts.node_failures))
 
 
 def _made(outcome: Outcome) -> Iterator[Event]:

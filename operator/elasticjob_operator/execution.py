@@ -19,6 +19,7 @@ from elasticjob_operator import (
     observed,
     pod_facts,
     pod_status,
+    possessions,
     report,
     rounds,
     stores,
@@ -27,7 +28,7 @@ from elasticjob_operator.observed import Refused
 from elasticjob_operator.plan import RESYNC_S, STORE_AGAIN_S, Plan
 from elasticjob_operator.pod_facts import WorkerPod
 from elasticjob_operator.postbox import Postbox
-from elasticjob_operator.provisioning import addresses, gang, names, stateful_sets
+from elasticjob_operator.provisioning import addresses, names, stateful_sets
 from elasticjob_operator.store_access import Shown
 from elasticjob_operator.stores.access import Access
 from elasticjob_operator.workqueue import Key
@@ -35,8 +36,24 @@ from elasticjob_operator.workqueue import Key
 log = logging.getLogger(__name__)
 
 PARALLEL_CREATES: Final = 32
+SCALER_AGAIN_S: Final = 30.0
+"""An autoscaler that is refused is tried again so soon, or when it is another one."""
 TELL_AGAIN_S: Final = 1.0
 """The status of a job is written at most so often, and what happens in between is told together."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """An object that was to be made, when that was, and the API server's words if it refused."""
+
+    manifest: actions.Manifest
+    at: float
+    refusal: str
+
+    @property
+    def stands(self) -> bool:
+        """Whether it need not be tried again yet."""
+        return monotonic() - self.at < (SCALER_AGAIN_S if self.refusal else RESYNC_S)
 
 
 @dataclass
@@ -52,6 +69,7 @@ class Memory:
         ended: Pods whose end was seen since then, by name: they may be deleted before it is told.
         fresh: Pods that were just made, and when; the watch may not have told of them yet.
         provisioned: What was made besides the workers, and when.
+        scaler: What came of the autoscaler.
         store_host: The address of the store's Service.
         borrowed_store: Whether the store is not the job's own.
         shown: What is shown to the store.
@@ -69,6 +87,7 @@ class Memory:
     provisioned_at: float = -RESYNC_S
     store_host: str = ""
     borrowed_store: bool = False
+    scaler: Tried | None = None
     shown: Shown | None = None
     refused: Refused | None = None
 
@@ -81,6 +100,8 @@ class Effects:
         refusal: What the API server did not take, in its words.
         refused_pods: The same of pods, some of which may have been taken.
         problem: What could not be done now, and may be possible in a moment.
+        refused_scaler: The same of the autoscaler.
+        unscaled: Whether the autoscaler was deleted.
     """
 
     created: list[report.Created] = field(default_factory=list)
@@ -88,11 +109,20 @@ class Effects:
     refusal: str = ""
     refused_pods: str = ""
     problem: str = ""
+    refused_scaler: str = ""
+    unscaled: bool = False
 
     @property
     def outcome(self) -> report.Outcome:
         created = sorted(self.created, key=lambda pod: pod.index)
-        return report.Outcome(tuple(created), tuple(self.deleted), self.refusal, self.refused_pods)
+        return report.Outcome(
+            tuple(created),
+            tuple(self.deleted),
+            self.refusal,
+            self.refused_pods,
+            self.refused_scaler,
+            self.unscaled,
+        )
 
     def and_then(self, later: Effects) -> Effects:
         """Return both together; what was in the way before is in the way no longer."""
@@ -100,6 +130,7 @@ class Effects:
             later,
             created=[*self.created, *later.created],
             deleted=[*self.deleted, *later.deleted],
+            unscaled=self.unscaled or later.unscaled,
         )
 
 
@@ -117,11 +148,14 @@ class Executor:
         """Do what was decided, in its order, up to the first thing that cannot be done."""
         job, effects = decided.facts.observed.job, Effects()
         creations = [step for step in decided.actions if isinstance(step, actions.CreatePod)]
+        scalers = [step for step in decided.actions if isinstance(step, actions.Autoscale)]
         try:
             for step in decided.actions:
-                if not isinstance(step, actions.CreatePod):
+                if not isinstance(step, actions.CreatePod | actions.Autoscale):
                     await self._do(key, job, step, memory, effects)
             await self._create_all(job, creations, memory, effects)
+            for scaler in scalers:
+                effects.refused_scaler = await self._autoscale(scaler.manifest, memory)
         except cluster.Refused as error:
             effects.refusal = str(error)
         except (cluster.Unavailable, stores.StoreError) as error:
@@ -151,6 +185,9 @@ class Executor:
                 memory.provisioned = ()
                 for version, kind, name in objects:
                     await self._cluster.delete(version, kind, namespace, name)
+            case actions.StopAutoscaling(reference):
+                await possessions.remove(self._cluster, namespace, reference, memory.uid)
+                memory.scaler, effects.unscaled = None, True
             case actions.TryPod(name, stateful_set):
                 await self._try_pod(name, stateful_set)
             case _:
@@ -192,28 +229,22 @@ class Executor:
             return
         operators_service = ("Service", names.operators_service(job))
         for manifest in manifests:
-            made = await self._ensure(manifest, memory.uid)
+            made = await possessions.ensure(self._cluster, manifest, memory.uid)
             if (made["kind"], made["metadata"]["name"]) == operators_service:
                 memory.store_host = made["spec"].get("clusterIP") or ""
         memory.provisioned, memory.provisioned_at = manifests, monotonic()
 
-    async def _ensure(self, manifest: actions.Manifest, uid: str) -> cluster.Manifest:
-        """Make the object, or bring it up to date; never take over one that is not this job's."""
+    async def _autoscale(self, manifest: actions.Manifest, memory: Memory) -> str:
+        """Make sure of the autoscaler; return why it is not taken."""
+        last, refusal = memory.scaler, ""
+        if last and last.manifest == manifest and last.stands:
+            return last.refusal
         try:
-            return await self._cluster.create(manifest)
+            await possessions.apply(self._cluster, manifest, memory.uid)
         except cluster.Refused as error:
-            if error.status == 404 and manifest["kind"] == gang.KIND:
-                raise cluster.Refused(404, error.reason, gang.unknown(manifest)) from error
-            if error.reason != "AlreadyExists":
-                raise
-        kind, metadata = manifest["kind"], manifest["metadata"]
-        if kind == "Secret":
-            return manifest  # there is no right to read it, and only this job's has this name
-        namespace, name = metadata["namespace"], metadata["name"]
-        there = await self._cluster.get(manifest["apiVersion"], kind, namespace, name)
-        if there is None or pod_status.owner_uid(there["metadata"]) != uid:
-            raise _taken(kind, name)
-        return await self._cluster.apply(manifest)
+            refusal = f"the autoscaler of spec.autoscaling is refused: {error}"
+        memory.scaler = Tried(manifest, monotonic(), refusal)
+        return refusal
 
     async def _try_pod(self, name: str, stateful_set: actions.Manifest) -> None:
         """Hear what the API server says to the pod, and to the claims for its volumes.
@@ -292,7 +323,7 @@ class Executor:
         pod = await self._cluster.get("v1", "Pod", namespace, step.name)
         if pod and pod_status.owner_uid(pod["metadata"]) == uid:
             return pod_facts.worker_pod(pod)
-        raise _taken("Pod", step.name)
+        raise possessions.taken("Pod", step.name)
 
 
 def _where(job: api.ElasticJob, address: str, access: Access) -> stores.Where:
@@ -307,8 +338,3 @@ def _refused(effects: Effects, before: Refused | None) -> Refused | None:
         return None
     times = before.times + 1 if before and not effects.created else 1
     return Refused(effects.refused_pods, datetime.now(timezone.utc), times)
-
-
-def _taken(kind: str, name: str) -> cluster.Refused:
-    words = f"the {kind} {name} is there already and is not this job's; waiting for it to go"
-    return cluster.Refused(409, "AlreadyExists", words)

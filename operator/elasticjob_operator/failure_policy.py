@@ -10,6 +10,8 @@ from elasticjob_operator.model import Model
 
 MAX_RULES = 20
 MAX_RESTARTS_PER_WINDOW = 100
+MAX_NODES = 32
+"""How many nodes with failures are remembered; those with the latest."""
 
 Operator = Literal["In", "NotIn"]
 Word = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]*$", max_length=63)]
@@ -83,6 +85,19 @@ class FailureBudget(Model):
     number over the whole run all the same."""
 
 
+class AvoidNodes(Model):
+    """From which node new pods are kept away for a while."""
+
+    failures: Annotated[int, Field(ge=1, le=20)]
+    """From one where pods of this job failed so often: by themselves, killed, evicted by the node,
+    or lost with it. Pods that people or the scheduler take away do not count, nor do failures that
+    a rule says to Ignore. Failures in the same second are one."""
+    window_seconds: Annotated[int, Field(ge=1, le=31_536_000)] = 3600
+    """Within so long. A node is no longer avoided when the first of these failures is older."""
+    mode: Literal["Preferred", "Required"] = "Preferred"
+    """Preferred: a pod that finds room nowhere else goes there all the same. Required: it waits."""
+
+
 class FailurePolicy(Model):
     """What happens when workers fail."""
 
@@ -92,6 +107,9 @@ class FailurePolicy(Model):
     and counts against maxRestarts."""
     budget: FailureBudget | None = None
     """How often training may fail by itself within a while; without it, only maxRestarts counts."""
+    avoid_nodes: AvoidNodes | None = None
+    """Keeps new pods off nodes where pods of this job failed again and again. None is avoided when
+    left out."""
     no_progress_rounds: Annotated[int, Field(ge=1, le=1000)] | None = None
     """The job is Failed when so many rounds in a row were ended by failures of training itself
     before they had stood for progressSeconds. Never when left out."""

@@ -66,7 +66,7 @@ def fleet(statuses: Iterable[Status]) -> Iterator[Metric]:
             continue
         rendezvous = status.get("rendezvous", {})
         stragglers += len(status.get("progress", {}).get("stragglers", ()))
-        workers["there"] += status.get("replicas", 0)
+        workers["there"] += status.get("replicas", 0) + status.get("spares", 0)
         workers["running"] += status.get("active", 0)
         workers["in_round"] += status.get("ready", 0)
         workers["waiting"] += rendezvous.get("waiting", 0)

@@ -17,16 +17,18 @@ from elasticjob_operator import (
 from elasticjob_operator.observed import Observed
 from elasticjob_operator.policies import (
     Facts,
+    avoidance,
     node_loss,
     over,
     progress,
     quorum,
     scale,
+    size,
     slow_start,
     store_pods,
     topology,
 )
-from elasticjob_operator.provisioning import etcd
+from elasticjob_operator.provisioning import autoscaler, etcd
 from elasticjob_operator.settings import Settings
 from rdzv_client import wire
 
@@ -34,6 +36,8 @@ STORE_AGAIN_S = 15.0
 """A store that does not answer may have to be made again, and nobody would tell."""
 RESYNC_S = 600.0
 """What was made for the job is made sure of again, whoever may have changed it."""
+TOLD_S = 1.0
+"""What must be told before it is done is told by then."""
 CREATES_AT_ONCE = 256
 """The next look makes the others, so that none takes long and the status is told in between."""
 
@@ -64,9 +68,10 @@ def plan(observed: Observed, settings: Settings) -> Plan:
     facts = stock.take(observed)
     end = policies.first(over.CHECKS, facts)
     if end:
-        return Plan(facts, end, *closing.wind_up(observed, end))
+        last_steps, after_s = closing.wind_up(observed, end)
+        return Plan(facts, end, (*_unscaled(observed), *last_steps), after_s)
     if observed.spec.run_policy.suspend:
-        return Plan(facts, None, closing.park(observed))
+        return Plan(facts, None, (*_unscaled(observed), *closing.park(observed)))
     scaled = scale.scale(facts)
     steps: list[actions.Action] = [
         *_store(observed, settings),
@@ -79,8 +84,24 @@ def plan(observed: Observed, settings: Settings) -> Plan:
     # Never before the store knows the bounds: they are seeded before the first pod.
     wanted = scaled.wanted if observed.store.reachable else ()
     steps += [_create(facts, one, settings) for one in wanted[:CREATES_AT_ONCE]]
-    after_s = 0.0 if len(wanted) > CREATES_AT_ONCE else _look_again_s(observed, scaled)
-    return Plan(facts, None, tuple(steps), after_s)
+    steps += _autoscaled(observed)
+    again_s = 0.0 if len(wanted) > CREATES_AT_ONCE else _look_again_s(facts, scaled)
+    return Plan(facts, None, tuple(steps), again_s)
+
+
+def _autoscaled(observed: Observed) -> Iterator[actions.Action]:
+    """Make the autoscaler once it is in the status: one that is made is never forgotten."""
+    scaler = autoscaler.manifest(observed.job)
+    if scaler is None:
+        yield from _unscaled(observed)
+    elif observed.status.autoscaler:
+        yield actions.Autoscale(scaler)
+
+
+def _unscaled(observed: Observed) -> Iterator[actions.Action]:
+    """Take away the autoscaler, if one was made."""
+    if observed.status.autoscaler:
+        yield actions.StopAutoscaling(autoscaler.reference(observed.job))
 
 
 # --- a job that goes on ------------------------------------------------------------------------
@@ -105,8 +126,10 @@ def _try_store(observed: Observed, settings: Settings) -> Iterator[actions.Actio
         yield actions.TryPod(overdue[0], owner)
 
 
-def _look_again_s(observed: Observed, scaled: scale.Scale) -> float:
+def _look_again_s(facts: Facts, scaled: scale.Scale) -> float:
+    observed = facts.observed
     unasked_s = RESYNC_S if observed.store.reachable else STORE_AGAIN_S
+    autoscaler_untold = observed.spec.autoscaling and not observed.status.autoscaler
     after_s = (
         unasked_s,
         scaled.after_s,
@@ -114,6 +137,8 @@ def _look_again_s(observed: Observed, scaled: scale.Scale) -> float:
         node_loss.look_again_s(observed),
         slow_start.look_again_s(observed),
         progress.look_again_s(observed),
+        avoidance.look_again_s(observed, facts.node_failures),
+        TOLD_S if autoscaler_untold else None,
     )
     return min(delay_s for delay_s in after_s if delay_s is not None)
 
@@ -121,6 +146,7 @@ def _look_again_s(observed: Observed, scaled: scale.Scale) -> float:
 def _create(facts: Facts, wanted: scale.Wanted, settings: Settings) -> actions.CreatePod:
     job = facts.observed.job
     manifest = pods.worker(job, wanted.index, wanted.attempt, settings)
+    avoidance.keep_off(manifest, job.spec, facts.node_failures)
     name = manifest["metadata"]["name"]
     return actions.CreatePod(name, wanted.index, wanted.attempt, manifest)
 
@@ -136,7 +162,8 @@ def _tell_store(facts: Facts, scaled: scale.Scale) -> Iterator[actions.Action]:
     wanted = wire.Settings(
         seq=store.settings.seq if store.settings else 0,
         min_nodes=spec.min_replicas,
-        max_nodes=spec.max_replicas,
+        max_nodes=size.most_in_round(spec),
+        step=spec.replica_step,
         expected_nodes=scale.expected(facts, scaled),
         round_floor=facts.rendezvous.round,
         scheduling=scale.awaits_nodes(facts, scaled),

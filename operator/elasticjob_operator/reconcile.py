@@ -30,7 +30,7 @@ from elasticjob_operator import (
     report,
     rounds,
 )
-from elasticjob_operator.execution import TELL_AGAIN_S, Effects, Executor, Memory
+from elasticjob_operator.execution import SCALER_AGAIN_S, TELL_AGAIN_S, Effects, Executor, Memory
 from elasticjob_operator.node_facts import Node
 from elasticjob_operator.observed import Observed, StoreView
 from elasticjob_operator.pod_facts import WorkerPod
@@ -131,6 +131,9 @@ class Reconciler:
             log.warning("%s: %s", key, effects.refused_pods)
             seen = dataclasses.replace(decided.facts.observed, refused=memory.refused)
             delays.append(refusals.again_s(seen))
+        if effects.refused_scaler:
+            log.warning("%s: %s", key, effects.refused_scaler)
+            delays.append(SCALER_AGAIN_S)
         return min((delay_s for delay_s in delays if delay_s is not None), default=None)
 
     async def _plan_and_apply(

@@ -8,7 +8,7 @@ from elasticjob_operator import api, book, conditions, history, labels, policies
 from elasticjob_operator.observed import Observed
 from elasticjob_operator.plan import Plan
 from elasticjob_operator.pod_facts import by_age
-from elasticjob_operator.policies import Facts, over, progress, quorum, suspension, waiting
+from elasticjob_operator.policies import Facts, over, progress, quorum, size, suspension, waiting
 from elasticjob_operator.policies.waiting import Waiting
 from elasticjob_operator.provisioning import names
 from elasticjob_operator.timestamps import stamp
@@ -41,17 +41,22 @@ class Outcome:
     Attributes:
         refusal: The API server's words about an object that it does not take.
         refused_pods: Its words about a worker's pod.
+        refused_scaler: Its words about the autoscaler, without which the job goes on.
+        unscaled: Whether the autoscaler was deleted.
     """
 
     created: tuple[Created, ...] = ()
     deleted: tuple[Deleted, ...] = ()
     refusal: str = ""
     refused_pods: str = ""
+    refused_scaler: str = ""
+    unscaled: bool = False
 
     def after(self, earlier: Outcome) -> Outcome:
         """Return both together; what was refused earlier was tried again."""
         created, deleted = earlier.created + self.created, earlier.deleted + self.deleted
-        return replace(self, created=created, deleted=deleted)
+        unscaled = earlier.unscaled or self.unscaled
+        return replace(self, created=created, deleted=deleted, unscaled=unscaled)
 
 
 def status(plan: Plan, outcome: Outcome) -> api.ElasticJobStatus:
@@ -72,7 +77,9 @@ def status(plan: Plan, outcome: Outcome) -> api.ElasticJobStatus:
             "restarts": facts.restarts,
             "client_image": _client_image(plan),
             "last_failure": facts.last_failure,
+            "node_failures": facts.node_failures,
             "attempts": _attempts(plan, outcome),
+            "autoscaler": _autoscaler(plan, outcome),
             "conditions": _conditions(plan, outcome),
         }
     )
@@ -88,6 +95,13 @@ def _attempts(plan: Plan, outcome: Outcome) -> api.Attempts:
             # Whose end the operator brought about is nobody's failure.
             attempts = book.with_ended(attempts, pod.index, pod.attempt)
     return attempts
+
+
+def _autoscaler(plan: Plan, outcome: Outcome) -> str:
+    job = plan.facts.observed.job
+    if job.spec.autoscaling and not plan.over and not plan.suspended:
+        return job.metadata.name
+    return "" if outcome.unscaled else job.status.autoscaler
 
 
 def phase(plan: Plan) -> api.Phase:
@@ -142,13 +156,18 @@ def _counts(plan: Plan, outcome: Outcome) -> dict[str, object]:
     pods, told = facts.observed.pods, facts.rendezvous
     live = {pod.name for pod in pods if pod.alive}
     made = {pod.name for pod in outcome.created} - {pod.name for pod in pods}
-    missing = history.last_members(facts.observed.store, told) - live
+    members = history.last_members(facts.observed.store, told)
+    missing = members - live
     goes_on = told.state in GOES_ON and not plan.over and not plan.suspended
     ready = told.workers - len(missing) if goes_on else 0
+    spec = facts.observed.spec
+    there = live | made
+    spares = size.spares(spec, len(there), len(there - members))
     return {
-        "replicas": len(live) + len(made),
+        "replicas": len(there) - spares,
+        "spares": spares,
         "ready": ready,
-        "ready_of_wanted": f"{ready}/{facts.observed.spec.replicas}",
+        "ready_of_wanted": f"{ready}/{size.workers(spec)}",
         "active": sum(pod.running for pod in pods),
         "succeeded": sum(p.succeeded and not facts.observed.drains(p) for p in pods),
         "failed": facts.observed.status.failed + _failed(facts),
@@ -203,6 +222,8 @@ def _waits_for(plan: Plan, outcome: Outcome) -> Waiting:
         return short
     waits = policies.first(waiting.CHECKS, plan.facts)
     assert waits  # the last check always answers
+    if outcome.refused_scaler and not waits.blocked:
+        return waiting.object_refused(plan.facts, outcome.refused_scaler)
     return waits
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from elasticjob_operator import api, book, history, last_words, tally
 from elasticjob_operator.last_words import LastWords
 from elasticjob_operator.observed import FormedRound, Observed
-from elasticjob_operator.policies import Facts, failures, over, suspension
+from elasticjob_operator.policies import Facts, avoidance, failures, over, suspension
 from elasticjob_operator.timestamps import stamp
 
 
@@ -42,6 +42,7 @@ def take(observed: Observed) -> Facts:
         attempts=attempts,
         restarts=tally.restarts(observed, ended, [one.formed for one in counted], ignored),
         last_failure=_last_failure(observed, ended, counted),
+        node_failures=avoidance.record(observed, ended),
         ended=ended,
         formed=tuple(history.unrecorded(observed)),
         verdict="; ".join([*_verdicts(observed, ended, failed)][:1]),

@@ -150,6 +150,7 @@ def test_the_operators_rights_are_those_it_uses():
         "persistentvolumeclaims": {"create"},
         "poddisruptionbudgets": {"get", "create", "patch", "delete"},
         "networkpolicies": {"get", "create", "patch"},
+        "horizontalpodautoscalers": {"get", "create", "patch", "delete"},
         "podgroups": {"get", "create", "patch"},
         "secrets": {"create"},
         "events": {"create"},

@@ -58,6 +58,18 @@ def test_a_newcomer_is_admitted_in_one_round(run):
     assert a._session.round.number == 2
 
 
+def test_who_completes_no_step_waits_and_takes_the_place_of_one_that_is_lost(run):
+    run.settings(expected=3, step=2)
+    a, b, c = (run.member(name, slot) for slot, name in enumerate("abc"))
+    enter(a, b)
+    spare = Entry(c)
+    until(lambda: c._session.round)
+    run.gone(b)
+    assert told(a)
+    assert [info.world_size for info in (*enter(a), spare.result())] == [2, 2]
+    assert a._session.round.number == 2
+
+
 def test_survivors_are_told_of_a_gone_pod_and_go_on_without_it(run):
     run.settings(expected=3)
     a, b, c = (run.member(name, slot) for slot, name in enumerate("abc"))

@@ -122,6 +122,12 @@ class Controlled:
         )
         return places(known)
 
+    def until_one_stands_by(self):
+        """Wait until there is a spare beside the two."""
+        self.job.wait(
+            "a spare", lambda known: stands(known, 2) and rendezvous(known).get("waiting") == 1
+        )
+
     def order(self, pod, *words):
         text = " ".join(map(str, words))
         self.job.tools.ask("kubectl", "exec", pod, "--", "sh", "-c", f"echo {text} > /tmp/order")
@@ -147,7 +153,8 @@ def places(known):
 
 def test_each_failure_of_a_worker_and_each_loss_of_a_pod_is_told_as_what_it_is(run, manifest):
     policy = {"rules": [exit_codes("Ignore", 3)]}
-    spec = {"minReplicas": 1, "replicas": 2, "maxReplicas": 2, "maxRestarts": 100}
+    spec = {"minReplicas": 1, "replicas": 2, "maxReplicas": 2, "spareReplicas": 1}
+    spec |= {"maxRestarts": 100}
     job = run(manifest(script=CONTROLLED, failurePolicy=policy, **spec))
     told = Controlled(job)
     (first, _), (second, _) = told.members()
@@ -179,14 +186,18 @@ def test_each_failure_of_a_worker_and_each_loss_of_a_pod_is_told_as_what_it_is(r
     assert failure(known)["message"].startswith("no step for 5 s in round ")
     assert known.job["status"]["progress"]["metrics"] == {"loss": "0.5"}
 
+    told.until_one_stands_by()
     doomed, _ = told.members()[1]
     job.tools.show("kubectl", "delete", "pod", doomed, "--wait=false")
     told.until_counted("infrastructure", 1)
 
-    evicted, _ = told.members(without=[doomed])[1]
+    told.members(without=[doomed])
+    told.until_one_stands_by()
+    evicted, _ = told.members()[1]
     evict(job, evicted)
     told.until_counted("infrastructure", 2)
     told.members(without=[evicted])
+    assert {len(one.members) for one in job.known.rounds} == {2}, "a spare took each one's place"
 
     said = [(reason, message) for _, reason, message in job.events()]
     assert ("WorkerLost", f"pod {doomed} was deleted") in said

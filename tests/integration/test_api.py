@@ -35,6 +35,27 @@ def exit_codes(**on):
             ),
         ),
         ({"replicas": 0}, "spec.replicas: Invalid value: 0"),
+        *(
+            (
+                {"minReplicas": least, "maxReplicas": most, "replicaStep": 2},
+                (
+                    f"spec.replicaStep: Invalid value: minReplicas ({least}) and maxReplicas"
+                    f" ({most}) must be multiples of replicaStep (2)"
+                ),
+            )
+            for least, most in ((1, 4), (2, 5))
+        ),
+        ({"autoscaling": {"metrics": []}}, "spec.autoscaling.metrics: Invalid value: 0"),
+        ({"autoscaling": {"metrics": ["cpu"]}}, "spec.autoscaling.metrics[0]: Invalid value"),
+        ({"replicaStep": 0}, "spec.replicaStep: Invalid value: 0"),
+        ({"spareReplicas": -1}, "spec.spareReplicas: Invalid value: -1"),
+        (
+            {"spareReplicas": 9996},
+            (
+                "spec.spareReplicas: Invalid value: maxReplicas (4) and spareReplicas (9996)"
+                " together must not exceed 9999"
+            ),
+        ),
         ({"maxReplica": 4}, 'strict decoding error: unknown field "spec.maxReplica"'),
         ({"rendezvous": {"etc": {}}}, 'unknown field "spec.rendezvous.etc"'),
         (
@@ -208,6 +229,21 @@ def exit_codes(**on):
             "spec.failurePolicy.budget.maxRestartsPerWindow: Required value",
         ),
         (
+            {"failurePolicy": {"avoidNodes": {"windowSeconds": 60}}},
+            "spec.failurePolicy.avoidNodes.failures: Required value",
+        ),
+        (
+            {"failurePolicy": {"avoidNodes": {"failures": 0}}},
+            "spec.failurePolicy.avoidNodes.failures: Invalid value: 0",
+        ),
+        (
+            {"failurePolicy": {"avoidNodes": {"failures": 2, "mode": "Never"}}},
+            (
+                'spec.failurePolicy.avoidNodes.mode: Unsupported value: "Never": supported values:'
+                ' "Preferred", "Required"'
+            ),
+        ),
+        (
             {"runPolicy": {"activeDeadlineSeconds": 0}},
             "spec.runPolicy.activeDeadlineSeconds: Invalid value: 0",
         ),
@@ -364,6 +400,8 @@ def test_a_job_stays_with_its_controller(kubectl, before, after, suspend):
     "change",
     [
         *({"minReplicas": 2}, {"maxReplicas": 5}, {"replicas": 3}, {"maxRestarts": 2}),
+        {"minReplicas": 2, "replicaStep": 2},
+        {"spareReplicas": 1},
         {"failurePolicy": {"noProgressRounds": 2}},
         {"runPolicy": {"activeDeadlineSeconds": 9}},
         {"runPolicy": {"failedPodsHistoryLimit": 0}},
@@ -385,7 +423,11 @@ def test_a_job_that_is_over_cannot_be_changed(kubectl):
         "lastTransitionTime": "2026-11-23T12:00:00Z",
     }
     kubectl.patch_status("ej", "digits", {"conditions": [over]})
-    for change in ({"replicas": 3}, {"maxRestarts": 9}, {"failurePolicy": {"noProgressRounds": 1}}):
+    policy = {"noProgressRounds": 1}
+    for change in (
+        *({"replicas": 3}, {"replicaStep": 2}, {"spareReplicas": 1}),
+        *({"maxRestarts": 9}, {"failurePolicy": policy}),
+    ):
         assert "the job is over: delete it and create it anew" in edit(kubectl, **change)
     assert not edit(kubectl, runPolicy={"ttlSecondsAfterFinished": 60}), "it may be tidied up"
 

@@ -84,3 +84,64 @@ def test_an_autoscaler_that_wants_more_than_the_maximum_is_told_why_it_may_not(j
     words = "must lie between minReplicas (2) and maxReplicas (4)"
     assert words in about(kubectl, "AbleToScale")[2]
     assert digits.pods() == PODS[:2]
+
+
+(BACKLOG,) = by_backlog(2, 4, each=10)["spec"]["metrics"]
+
+
+def scaler(kubectl):
+    return kubectl.get("hpa", "digits")
+
+
+def edit(kubectl, **spec):
+    patch = json.dumps({"spec": spec})
+    kubectl("patch", "ej", "digits", "--type=merge", f"--patch={patch}")
+
+
+def test_the_operator_makes_the_autoscaler_and_takes_it_away(job, kubectl):
+    measure(kubectl, backlog(1000))
+    slow = {"scaleDown": {"selectPolicy": "Disabled"}}
+    wanted = {"metrics": [BACKLOG], "behavior": slow}
+    digits = job(minReplicas=2, maxReplicas=4, autoscaling=wanted)
+    digits.until_pods(*PODS)
+    made = scaler(kubectl)
+    assert made["spec"]["behavior"]["scaleDown"]["selectPolicy"] == "Disabled"
+    assert made["metadata"]["ownerReferences"][0]["kind"] == "ElasticJob"
+    edit(kubectl, maxReplicas=5, autoscaling={"behavior": None})
+    digits.until_pods(*PODS, "digits-4-0")
+    digits.until(lambda: "behavior" not in scaler(kubectl)["spec"], "what is left out to go")
+    edit(kubectl, runPolicy={"suspend": True})
+    digits.until(lambda: scaler(kubectl) is None, "a suspended job to have none")
+    edit(kubectl, runPolicy={"suspend": False})
+    digits.until(lambda: scaler(kubectl), "a resumed one to have it again")
+    edit(kubectl, autoscaling=None)
+    digits.until(lambda: scaler(kubectl) is None, "it to go when it is not wanted")
+    digits.until(lambda: "autoscaler" not in digits.status or not digits.status["autoscaler"], "it")
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        ({"type": "Resource"}, "spec.metrics[0].resource: Required value"),
+        ({**BACKLOG, "externl": {}}, ".spec.metrics[0].externl: field not declared in schema"),
+    ],
+)
+def test_a_wrong_metric_is_told_with_its_path_and_training_goes_on(job, kubectl, metric, words):
+    digits = job(minReplicas=2, maxReplicas=4, autoscaling={"metrics": [metric]}).start()
+    told = digits.until_condition("Progressing", "ObjectRefused", "False")
+    assert told["message"].startswith("the autoscaler of spec.autoscaling is refused: ")
+    assert words in told["message"]
+    edit(kubectl, autoscaling={"metrics": [BACKLOG]})
+    digits.until_condition("Progressing", "Training")
+    assert scaler(kubectl)["spec"]["minReplicas"] == 2
+
+
+def test_an_autoscaler_of_somebody_else_is_neither_taken_over_nor_taken_away(job, kubectl):
+    kubectl.create(by_backlog(2, 3, each=10))
+    digits = job(minReplicas=2, maxReplicas=4, autoscaling={"metrics": [BACKLOG]}).start()
+    told = digits.until_condition("Progressing", "ObjectRefused", "False")
+    words = "the HorizontalPodAutoscaler digits is there already and is not this job's"
+    assert words in told["message"]
+    edit(kubectl, autoscaling=None)
+    digits.until_condition("Progressing", "Training")
+    assert scaler(kubectl)["spec"]["maxReplicas"] == 3

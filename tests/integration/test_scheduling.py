@@ -1,9 +1,12 @@
 """Jobs before a real scheduler: nodes that are full, that come, and pods that are preempted."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from paper_nodes import SLOT, template
+
+from elasticjob_operator.timestamps import stamp
 
 pytestmark = pytest.mark.usefixtures("operator")
 
@@ -86,6 +89,25 @@ def test_pods_that_a_gate_holds_back_are_waited_for_and_run_when_it_opens(job, k
     kubectl("patch", "pod", "digits-0-0", "--type=json", f"--patch={patch}")
     digits.until(lambda: list(placed(kubectl)) == ["digits-0-0"], "the admitted pod to be placed")
     digits.until(lambda: digits.settings().expected_nodes == 1, "one to be expected")
+
+
+def test_new_pods_are_kept_off_a_node_where_they_failed(job, kubectl, nodes):
+    bad = nodes.add(slots=2)
+    avoid = {"failures": 1, "mode": "Required"}
+    digits = job(minReplicas=1, template=template(), failurePolicy={"avoidNodes": avoid})
+    digits.until(lambda: placed(kubectl) == dict.fromkeys(PODS[:2], bad), "both to be placed")
+    digits.start()
+    digits.end(PODS[1], 1, finishedAt=stamp(datetime.now(UTC)))
+    words = f"new pods are kept off {bad}: pods failed there once within 3600 s"
+    digits.until_event("NodeAvoided", words)
+    told = digits.until_condition("Progressing", "Unschedulable")
+    assert told["message"].endswith(words)
+    good = nodes.add(slots=1)
+    digits.until(lambda: placed(kubectl).get("digits-1-1") == good, "it to be placed elsewhere")
+    patch = json.dumps({"spec": {"failurePolicy": {"avoidNodes": {"mode": "Preferred"}}}})
+    kubectl("patch", "ej", "digits", "--type=merge", f"--patch={patch}")
+    digits.end(PODS[0], 1, finishedAt=stamp(datetime.now(UTC)))
+    digits.until(lambda: placed(kubectl).get("digits-0-1") == bad, "the only room to be taken")
 
 
 RACK = "example.com/rack"

@@ -25,6 +25,7 @@ class Facts:
         attempts: The book of attempts with all ended pods.
         restarts: ``status.restarts`` with all that is new.
         last_failure: The last failure of training itself.
+        node_failures: ``status.nodeFailures`` with all that is new.
         ended: Pods whose end is counted now.
         formed: Rounds that are new.
         verdict: Why the failure policy says that the job is to fail, as a sentence; else empty.
@@ -35,6 +36,7 @@ class Facts:
     attempts: api.Attempts = field(default_factory=api.Attempts)
     restarts: api.Restarts = field(default_factory=api.Restarts)
     last_failure: api.Failure | None = None
+    node_failures: tuple[api.NodeFailures, ...] = ()
     ended: tuple[Ended, ...] = ()
     formed: tuple[FormedRound, ...] = ()
     verdict: str = ""

@@ -8,7 +8,7 @@ from typing import Literal
 
 from elasticjob_operator import conditions, endings, history
 from elasticjob_operator.observed import Observed
-from elasticjob_operator.policies import Facts, suspension
+from elasticjob_operator.policies import Facts, size, suspension
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def never_met(facts: Facts) -> Over | None:
     unended = any(pod.alive for pod in observed.pods)
     if facts.rendezvous.round or not observed.store.reachable or unended:
         return None
-    if done < observed.spec.replicas:
+    if done < size.pods(observed.spec):
         return None
     workers = f"all {done} workers" if done > 1 else "the only worker"
     words = f"{workers} ended with success, but formed no round: does the command run torchrun?"

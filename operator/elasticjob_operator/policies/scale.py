@@ -1,4 +1,4 @@
-"""Which pods there should be: as many as spec.replicas says, each with an index of its own."""
+"""Which pods there should be: as many as the spec says, each with an index of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from itertools import count, islice
 from elasticjob_operator import blueprint, book
 from elasticjob_operator.observed import Observed
 from elasticjob_operator.pod_facts import WorkerPod, by_age
-from elasticjob_operator.policies import Facts, refusals, replacement, retention, scale_in
+from elasticjob_operator.policies import Facts, refusals, replacement, retention, scale_in, size
 
 SIDECAR_GRACE_S = 30.0
 """How long the containers beside a training that failed may take to end by themselves."""
@@ -58,7 +58,7 @@ class Scale:
 
 
 def scale(facts: Facts) -> Scale:
-    """Return the pods to make and to delete so that there are as many as spec.replicas says.
+    """Return the pods to make and to delete so that there are as many as the spec says.
 
     A pod keeps its index as long as it lives; a new one takes the lowest that is free.
     """
@@ -67,12 +67,12 @@ def scale(facts: Facts) -> Scale:
     outdated = _outdated(observed)
     taken = {i: held for i, pods in slots.items() if (held := _holder(observed, pods, outdated))}
     staying = [pod for pod in taken.values() if not pod.ended]
-    surplus = scale_in.choose(facts, staying, max(0, len(staying) - observed.spec.replicas))
+    surplus = scale_in.choose(facts, staying)
     wanted, delays = _vacancies(facts, slots, taken)
     leave_s = {pod: scale_in.leaves_s(pod, observed) for pod in leaving}
     old = dict(retention.surplus(observed, replacement.awaited(facts)))
     outlived = {p: sidecar_grace_s(p, observed) for p in _outlived(slots) if p not in old}
-    why = f"scaled in to {observed.spec.replicas} replicas"
+    why = f"scaled in to {size.workers(observed.spec)} replicas"
     unwanted = (
         *(Unwanted(pod, why) for pod in surplus if not pod.running),
         *(Unwanted(pod, LEFT) for pod, due_s in leave_s.items() if due_s == 0),
@@ -99,7 +99,7 @@ def _vacancies(
     observed, spec = facts.observed, facts.observed.spec
     if (again_s := refusals.again_s(observed)) > 0:
         return [], [again_s]
-    missing = min(spec.replicas - len(taken), spec.max_replicas - _alive(observed))
+    missing = min(size.pods(spec) - len(taken), size.most_pods(spec) - _alive(observed))
     if missing <= 0:
         return [], []
     waiting = {
@@ -136,7 +136,7 @@ def sidecar_grace_s(pod: WorkerPod, observed: Observed) -> float:
 
 
 def expected(facts: Facts, scaled: Scale) -> int:
-    """Return how many workers run, or will within seconds; at most spec.maxReplicas.
+    """Return how many workers run, or will within seconds; at most a round's members.
 
     A pod that is refused, or that finds no node, is not waited for by those who can go on.
     """
@@ -144,13 +144,13 @@ def expected(facts: Facts, scaled: Scale) -> int:
     going |= {entry.pod.name for entry in (*scaled.unwanted, *scaled.drained)}
     coming = sum(pod.expected and pod.name not in going for pod in facts.observed.pods)
     made = 0 if facts.observed.refused else len(scaled.wanted)
-    return min(coming + made, facts.observed.spec.max_replicas)
+    return min(coming + made, size.most_in_round(facts.observed.spec))
 
 
 def awaits_nodes(facts: Facts, scaled: Scale) -> bool:
     """Return whether pods that are wanted wait for a node, or for leave to be made at all."""
     pods = [pod for pod in facts.observed.pods if pod.holds_slot]
-    missing = facts.observed.refused is not None and len(pods) < facts.observed.spec.replicas
+    missing = facts.observed.refused is not None and len(pods) < size.pods(facts.observed.spec)
     return missing or bool(scaled.wanted) or not all(pod.ended or pod.placed for pod in pods)
 
 

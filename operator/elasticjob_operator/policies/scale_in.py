@@ -1,6 +1,7 @@
 """Which pods go when a job is scaled in, and how each of them goes.
 
-Whoever does not train yet goes first: pods without a node, then pods that start, then spares. Of
+Whoever does not train goes first: pods without a node, then pods that start, then those that wait
+beside the round; but for as many as there must be spares, while the round has too many members. Of
 the members of the round, those on the node with the most of the job's workers go first, so that
 the rest stays spread, the newest before the older; rank 0 goes last. In a job with a topologyKey
 the rest stays close together instead: whole groups go.
@@ -13,14 +14,14 @@ or when its member does not leave in time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from elasticjob_operator import history
 from elasticjob_operator.observed import Observed
 from elasticjob_operator.pod_facts import WorkerPod
-from elasticjob_operator.policies import Facts, topology
+from elasticjob_operator.policies import Facts, size, topology
 
 MEMBER: Final = 1
 """The stage of a member of the round; all who are needed less stand higher."""
@@ -29,8 +30,9 @@ LEAVE_S: Final = 30
 """How long torchrun may take to stop its workers before it leaves; it is torchrun's own limit."""
 
 
-def choose(facts: Facts, pods: Iterable[WorkerPod], count: int) -> list[WorkerPod]:
+def choose(facts: Facts, pods: Sequence[WorkerPod]) -> list[WorkerPod]:
     """Return which of these pods, which have not ended, are to go."""
+    spec = facts.observed.spec
     members = history.last_members(facts.observed.store, facts.rendezvous)
     rank0 = next((member.pod for member in facts.rendezvous.members if member.rank == 0), "")
     oldest_first = sorted(pods, key=lambda pod: (pod.name != rank0, pod.created_at, pod.index))
@@ -41,12 +43,16 @@ def choose(facts: Facts, pods: Iterable[WorkerPod], count: int) -> list[WorkerPo
         on_node[pod.node] += pod.running
         order[pod.name] = (_stage(pod, members, rank0), nth, pod.created_at, pod.index)
     first_to_go = sorted(oldest_first, key=lambda pod: order[pod.name], reverse=True)
-    if facts.observed.spec.topology_key is None:
-        return first_to_go[:count]
     idle = [pod for pod in first_to_go if _stage(pod, members, rank0) > MEMBER]
     busy = [pod for pod in first_to_go if pod not in idle]
-    going = topology.leavers(facts.observed, busy, max(0, count - len(idle)), rank0)
-    return [*idle[:count], *going]
+    leaving = size.excess(spec, len(busy))
+    count = max(leaving, len(pods) - size.pods(spec))
+    leaving = max(leaving, count - len(idle))
+    if spec.topology_key is None:
+        going = busy[:leaving]
+    else:
+        going = topology.leavers(facts.observed, busy, leaving, rank0)
+    return [*idle[: count - leaving], *going]
 
 
 def _stage(pod: WorkerPod, members: Collection[str], rank0: str) -> int:

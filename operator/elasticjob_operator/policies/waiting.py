@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 from elasticjob_operator import history, timeline
 from elasticjob_operator.pod_status import IMAGE_TROUBLES, Trouble
-from elasticjob_operator.policies import Facts, progress, slow_start, store_pods, topology
+from elasticjob_operator.policies import (
+    Facts,
+    avoidance,
+    progress,
+    size,
+    slow_start,
+    store_pods,
+    topology,
+)
 from elasticjob_operator.provisioning import names
 
 
@@ -67,10 +75,11 @@ def worker_unschedulable(facts: Facts) -> Waiting | None:
     pods = [p for p in facts.observed.pods if p.unschedulable and not p.ended and not p.deleting]
     if not pods:
         return None
-    wanted, least = facts.observed.spec.replicas, facts.observed.spec.min_replicas
+    wanted, least = size.pods(facts.observed.spec), facts.observed.spec.min_replicas
     words = _beside(facts, f"{len(pods)} of {wanted} pods find no node")
     blocked = wanted - len(pods) < least
-    return Waiting("Unschedulable", f"{words}: {pods[0].unschedulable}", blocked=blocked)
+    words += f": {pods[0].unschedulable}{_avoided(facts)}"
+    return Waiting("Unschedulable", words, blocked=blocked)
 
 
 def object_refused(facts: Facts, words: str) -> Waiting:
@@ -83,7 +92,7 @@ def object_refused(facts: Facts, words: str) -> Waiting:
 
 def pods_refused(facts: Facts, words: str, created: int = 0) -> Waiting | None:
     """Say why pods are missing, in the API server's words; None when none is missing."""
-    wanted, least = facts.observed.spec.replicas, facts.observed.spec.min_replicas
+    wanted, least = size.pods(facts.observed.spec), facts.observed.spec.min_replicas
     there = sum(pod.holds_slot for pod in facts.observed.pods) + created
     if there >= wanted:
         return None
@@ -105,7 +114,7 @@ def training_stalled(facts: Facts) -> Waiting | None:
 
 
 def pods_starting(facts: Facts) -> Waiting | None:
-    wanted, least = facts.observed.spec.replicas, facts.observed.spec.min_replicas
+    wanted, least = size.pods(facts.observed.spec), facts.observed.spec.min_replicas
     running = sum(pod.running for pod in facts.observed.pods)
     if running >= least or history.state(facts.observed.store) == "Formed":
         return None
@@ -127,7 +136,8 @@ def round_forming(facts: Facts) -> Waiting | None:
 def training(facts: Facts) -> Waiting | None:
     told = facts.rendezvous
     words = timeline.words(told.history[-1]) if told.history else f"round {told.round} stands"
-    return Waiting("Training", words + _unplaced(facts) + _slow(facts))
+    words += size.words(facts.observed.spec, told.waiting)
+    return Waiting("Training", words + _unplaced(facts) + _slow(facts) + _avoided(facts))
 
 
 CHECKS: tuple[Callable[[Facts], Waiting | None], ...] = (
@@ -158,6 +168,11 @@ def _unplaced(facts: Facts) -> str:
     nodes = sorted({pod.node for pod in unknown})
     some = f"{', '.join(nodes[:4])}{' and others' if nodes[4:] else ''}"
     return f"{words}: they run on {some} without the label {key}"
+
+
+def _avoided(facts: Facts) -> str:
+    words = avoidance.words(facts.observed.spec, facts.node_failures)
+    return f"; {words}" if words else ""
 
 
 def _slow(facts: Facts) -> str:

@@ -13,12 +13,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from small_cluster import SmallCluster
 
 from elasticjob_operator import actions, api, conditions
+from elasticjob_operator.autoscaling import Autoscaling
 from elasticjob_operator.failure_policy import (
+    AvoidNodes,
     FailureBudget,
     FailurePolicy,
     FailureRule,
     OnExitCodes,
 )
+from elasticjob_operator.policies import size
 from elasticjob_operator.settings import Settings
 
 IGNORED, FATAL = 3, 42
@@ -32,26 +35,37 @@ COUNTERS = ("worker", "pod", "infrastructure", "ignored", "counted")
 
 class Histories(RuleBasedStateMachine):
     @initialize(
-        replicas=st.integers(1, 4),
+        replicas=st.integers(2, 4),
+        step=st.sampled_from([1, 1, 2]),
+        spares=st.sampled_from([0, 0, 1, 2]),
         max_restarts=st.integers(0, 4),
         limit=st.integers(0, 3),
         per_window=st.none() | st.integers(0, 3),
         no_progress=st.none() | st.integers(1, 3),
+        avoid=st.none() | st.integers(1, 3),
         runs=st.sampled_from([True, True, False]),
     )
-    def begin(self, *, replicas, max_restarts, limit, per_window, no_progress, runs):
+    def begin(
+        self, *, replicas, step, spares, max_restarts, limit, per_window, no_progress, avoid, runs
+    ):
         budget = per_window is not None and FailureBudget(
             window_seconds=30, max_restarts_per_window=per_window
         )
         policy = FailurePolicy(
-            rules=RULES, budget=budget or None, no_progress_rounds=no_progress, progress_seconds=5
+            rules=RULES,
+            budget=budget or None,
+            no_progress_rounds=no_progress,
+            progress_seconds=5,
+            avoid_nodes=AvoidNodes(failures=avoid, window_seconds=30) if avoid else None,
         )
         self.limit = limit
         self.cluster = SmallCluster(
             a_job(
                 replicas=replicas,
-                at_least=1,
+                at_least=step,
                 at_most=4,
+                replica_step=step,
+                spare_replicas=spares,
                 max_restarts=max_restarts,
                 failure_policy=policy,
                 run_policy=self.run_policy(),
@@ -108,6 +122,14 @@ class Histories(RuleBasedStateMachine):
     @rule(most=st.integers(1, 4))
     def change_the_most(self, most):
         self.cluster.edit(max_replicas=most)
+
+    @rule(least=st.sampled_from([1, 2]), step=st.sampled_from([1, 2]), spares=st.integers(0, 2))
+    def change_the_sizes(self, least, step, spares):
+        self.cluster.edit(min_replicas=least, replica_step=step, spare_replicas=spares)
+
+    @rule(autoscaling=st.sampled_from([None, Autoscaling(metrics=({},))]))
+    def autoscale(self, autoscaling):
+        self.cluster.edit(autoscaling=autoscaling)
 
     @rule(allowed=st.integers(0, 4))
     def change_max_restarts(self, allowed):
@@ -241,6 +263,24 @@ class Histories(RuleBasedStateMachine):
         assert numbers == sorted(set(numbers))
 
     @invariant()
+    def spares_are_counted_apart(self):
+        told = self.status
+        assert 0 <= told.spares <= size.most_pods(self.cluster.job.spec)
+        assert told.ready <= self.status.rendezvous.workers
+        if told.spares:
+            assert told.ready <= told.replicas
+
+    @invariant()
+    def no_more_failures_of_nodes_are_remembered_than_there_were(self):
+        policy, told = self.cluster.job.spec.failure_policy.avoid_nodes, self.status.node_failures
+        assert policy or not told
+        assert all(1 <= len(node.at) <= policy.failures for node in told)
+        assert all(list(node.at) == sorted(set(node.at)) for node in told)
+        ends = self.ends["own"] + self.ends["infrastructure"]
+        assert sum(len(node.at) for node in told) <= ends
+        assert {node.node for node in told} <= {"node-0", "node-1"}
+
+    @invariant()
     def every_pod_has_the_jobs_own_client(self):
         own = self.status.client_image
         members = {member.pod for member in self.status.rendezvous.members}
@@ -267,14 +307,23 @@ class Histories(RuleBasedStateMachine):
             return
         assert self.cluster.settle(), f"it never comes to rest: {self.cluster.deeds}"
         spec, pods = self.cluster.job.spec, self.cluster.pods.values()
+        assert self.cluster.is_autoscaled == bool(self.status.autoscaler)
         if self.cluster.is_over or self.status.phase == "Suspended":
             assert self.cluster.live() == []
+            assert not self.cluster.is_autoscaled
             return
+        assert self.cluster.is_autoscaled == (spec.autoscaling is not None)
         assert self.status.restarts.counted <= spec.max_restarts
         placed = [pod.index for pod in pods if pod.alive or pod.succeeded]
         assert len(placed) == len(set(placed))
         live = len(self.cluster.live())
-        assert live <= spec.replicas <= live + self.status.succeeded
+        assert live <= size.pods(spec) <= live + self.status.succeeded
+        assert self.status.replicas + self.status.spares == live
+        if not self.status.succeeded:
+            assert (self.status.ready, self.status.spares) == (
+                size.workers(spec),
+                spec.spare_replicas,
+            )
         assert sum(pod.failed for pod in pods) <= self.limit
         blueprints = {pod.blueprint for pod in self.cluster.live()}
         assert len(blueprints) <= 1, "all were made from the same template"
