@@ -7,8 +7,9 @@ lost are noticed, and a node that leaves does not close the run for the others.
 
 from __future__ import annotations
 
+import functools
+import json
 import os
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import quote
@@ -24,7 +25,8 @@ from rdzv_client import (
 )
 from rdzv_client.backends.etcd import EtcdBackend
 from rdzv_client.backends.run_lease import RunLease
-from rdzv_client.etcd_store import EtcdStore
+from rdzv_client.etcd_round_keys import EtcdRoundKeys
+from rdzv_client.etcd_store import EtcdStore, EtcdStoreTimeout, EtcdStoreUnavailable
 from rdzv_client.handler import ProtocolHandler
 from rdzv_client.options import Options
 from rdzv_client.round_store import RoundOverError, RoundStore, Standing
@@ -61,6 +63,10 @@ class EtcdRendezvousRetryImmediately(Exception):
 
 class EtcdRendezvous:
     """A run in an etcd, and the bounds of its rounds.
+
+    Without a handler, too, one can take part in it (:meth:`rendezvous_barrier`): as a node of its
+    own, which leaves at the end of the process. The steps of torch's state machine are not here,
+    for the protocol is another; nor are its folders, which etcd v3 does not have.
 
     Args:
         client: An :class:`rdzv_client.etcdv3.Client`, or one of the package ``etcd3``. Whoever made
@@ -130,24 +136,84 @@ class EtcdRendezvous:
         )
         return Session(backend, self.keys, record, self.options.timing)
 
+    # --- taking part ---
+
+    def rendezvous_barrier(self) -> tuple[int, int, int]:
+        """Take part in the next round, and return when it stands.
+
+        Returns:
+            The round's number, this node's rank, and how many nodes there are.
+
+        Raises: as :meth:`ProtocolHandler.next_rendezvous`.
+        """
+        info = self._node.next_rendezvous()
+        return self._node.round_number, info.rank, info.world_size
+
+    def set_closed(self) -> None:
+        """Say that the run is over; see :meth:`ProtocolHandler.set_closed`."""
+        self._node.set_closed()
+
+    @functools.cached_property
+    def _node(self) -> _Node:
+        return _Node(self)
+
+    # --- what is kept of a round; it goes some time after the run ---
+
+    def get_path(self, path: str) -> str:
+        """Return the key of what is kept here under a path, such as ``/rdzv/v_1/kv``."""
+        return f"{self._root}/run_{quote(self.run_id, safe='')}/{path.removeprefix('/')}"
+
     def setup_kv_store(self, rdzv_version: int) -> EtcdStore:
-        """Return the store of the round with this number; it goes some time after the run."""
-        prefix = f"{self._root}/run_{quote(self.run_id, safe='')}/rdzv/v_{rdzv_version}/kv"
+        """Return the store of the round with this number."""
+        return self._kept(rdzv_version, "kv")
+
+    def store_extra_data(self, rdzv_version: int, key: str, value: Any) -> None:
+        """Keep something that JSON can say, for all nodes of a round.
+
+        Raises:
+            TypeError: JSON cannot say it.
+            RendezvousConnectionError: etcd cannot be reached.
+        """
+        said = json.dumps(value)
+        try:
+            self._kept(rdzv_version, "extra_data").set(key, said)
+        except EtcdStoreUnavailable as error:
+            raise api.RendezvousConnectionError(str(error)) from error
+
+    def load_extra_data(
+        self, rdzv_version: int, key: str, timeout: float | timedelta | None = None
+    ) -> Any:
+        """Return what a node of the round has kept, as soon as it is there.
+
+        Args:
+            rdzv_version: The round's number.
+            key: What it was kept under.
+            timeout: How long to wait for it, in seconds; None: as long as for a place in a round.
+
+        Raises:
+            RendezvousTimeoutError: it is not there in time.
+            RendezvousStateError: what is there is no JSON.
+            RendezvousConnectionError: etcd cannot be reached.
+        """
+        limit_s = self.options.join_timeout if timeout is None else options.number(timeout)
+        store = self._kept(rdzv_version, "extra_data", timedelta(seconds=limit_s))
+        try:
+            return json.loads(store.get(key))
+        except EtcdStoreTimeout as error:
+            raise api.RendezvousTimeoutError(str(error)) from error
+        except EtcdStoreUnavailable as error:
+            raise api.RendezvousConnectionError(str(error)) from error
+        except (ValueError, RecursionError) as error:
+            raise api.RendezvousStateError(f"{store.prefix}{key} is no JSON: {error}") from error
+
+    def _kept(self, rdzv_version: int, what: str, timeout: timedelta | None = None) -> EtcdStore:
         lease = RunLease(self.client, f"{self.keys.prefix}lease", CONST_RUNID_SUBROOT_TTL)
-        return EtcdStore(self.client, prefix, lease=lease)
+        prefix = self.get_path(f"/rdzv/v_{rdzv_version}/{what}")
+        return EtcdStore(self.client, prefix, timeout, lease=lease)
 
 
-class EtcdRendezvousHandler(ProtocolHandler):
-    """Forms rounds of a run in etcd; see :class:`ProtocolHandler`.
-
-    Each round has a store of its own in etcd. The workers do not share it: the one with rank 0
-    makes theirs, at the address in ``bootstrap_store_info``.
-
-    Args:
-        rdzv_impl: The run.
-        local_addr: Where the other nodes reach this one; None: the address from which this host
-            reaches etcd.
-    """
+class _Node(ProtocolHandler):
+    """A node of the run. Each round has a store of its own in etcd."""
 
     def __init__(self, rdzv_impl: EtcdRendezvous, local_addr: str | None = None) -> None:
         session = rdzv_impl.open_session(local_addr)
@@ -158,6 +224,33 @@ class EtcdRendezvousHandler(ProtocolHandler):
     def use_agent_store(self) -> bool:
         """False: rank 0's worker makes the workers' store."""
         return False
+
+    @property
+    def round_number(self) -> int:
+        """Of the round that this node is in; 0 before its first."""
+        return self._entered.round.number if self._entered else 0
+
+    def _info(self, step: participation.Enter) -> api.RendezvousInfo:
+        keys = self._rdzv_impl.setup_kv_store(step.round.number)
+        world_size = step.round.world_size
+        in_round = RoundStore(
+            Standing(keys), world_size, self._is_disturbed, self._finish, self._settled
+        )
+        where = api.RendezvousStoreInfo(step.store.host, step.store.port)
+        return api.RendezvousInfo(EtcdRoundKeys(keys, in_round), step.rank, world_size, where)
+
+
+class EtcdRendezvousHandler(_Node):
+    """Forms rounds of a run in etcd; see :class:`ProtocolHandler`.
+
+    Each round has a store of its own in etcd. The workers do not share it: the one with rank 0
+    makes theirs, at the address in ``bootstrap_store_info``.
+
+    Args:
+        rdzv_impl: The run.
+        local_addr: Where the other nodes reach this one; None: the address from which this host
+            reaches etcd.
+    """
 
     def next_rendezvous(self) -> api.RendezvousInfo:
         """Take part in the next round; see :meth:`ProtocolHandler.next_rendezvous`."""
@@ -176,48 +269,6 @@ class EtcdRendezvousHandler(ProtocolHandler):
             return super().shutdown()
         finally:
             self._rdzv_impl.client.close()  # idle connections alone: it can be used further
-
-    def _info(self, step: participation.Enter) -> api.RendezvousInfo:
-        keys = self._rdzv_impl.setup_kv_store(step.round.number)
-        world_size = step.round.world_size
-        in_round = RoundStore(
-            Standing(keys), world_size, self._is_disturbed, self._finish, self._settled
-        )
-        where = api.RendezvousStoreInfo(step.store.host, step.store.port)
-        return api.RendezvousInfo(_RoundKeys(keys, in_round), step.rank, world_size, where)
-
-
-class _RoundKeys(EtcdStore):
-    """The keys of a round in etcd; nobody waits in them longer than the round lasts."""
-
-    def __init__(self, keys: EtcdStore, in_round: RoundStore) -> None:
-        super().__init__(keys.client, keys.prefix, lease=keys.lease)
-        self._in_round = in_round
-
-    @property
-    def timeout(self) -> timedelta:
-        return self._in_round.timeout
-
-    def set_timeout(self, timeout: timedelta) -> None:
-        self._in_round.set_timeout(timeout)
-
-    def set(self, key: Any, value: Any) -> None:
-        self._in_round.set(key, value)
-
-    def get(self, key: Any) -> bytes:
-        return self._in_round.get(key)
-
-    def add(self, key: Any, num: int) -> int:
-        return self._in_round.add(key, num)
-
-    def wait(self, keys: Sequence[Any], override_timeout: timedelta | None = None) -> None:
-        self._in_round.wait(list(keys), override_timeout)
-
-    def multi_get(self, keys: Sequence[Any]) -> list[bytes]:
-        return self._in_round.multi_get(keys)
-
-    def multi_set(self, keys: Sequence[Any], values: Sequence[Any]) -> None:
-        self._in_round.multi_set(keys, values)
 
 
 def create_rdzv_handler(params: api.RendezvousParameters) -> EtcdRendezvousHandler:

@@ -16,8 +16,9 @@ from torch.distributed import DistNetworkError, DistStoreError, Store
 from rdzv_client import etcd3_adapter, etcdv3
 from rdzv_client.backends.run_lease import RunLease
 from rdzv_client.etcdv3 import messages
+from rdzv_client.utils import _delay
 
-__all__ = ["EtcdStore", "EtcdStoreTimeout", "EtcdStoreUnavailable"]
+__all__ = ["EtcdStore", "EtcdStoreTimeout", "EtcdStoreUnavailable", "cas_delay"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,6 +27,11 @@ _OPS_PER_TXN: Final = 100  # etcd's own default limit is 128
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,19}")
 # It is newer than the oldest torch that is supported.
 _QueueEmpty: Final = getattr(torch.distributed, "QueueEmptyError", DistStoreError)
+
+
+def cas_delay() -> None:
+    """Sleep for up to 0.1 s, as who writes by compare-and-set after torch's pattern does."""
+    _delay((0.0, 0.1))
 
 
 class EtcdStoreTimeout(DistStoreError, LookupError):  # type: ignore[misc]

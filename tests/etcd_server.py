@@ -1,5 +1,6 @@
 """A real etcd process that a test may kill, freeze, empty or ask anything."""
 
+import base64
 import contextlib
 import functools
 import json
@@ -77,6 +78,7 @@ class Etcd:
             "--heartbeat-interval=10",  # a short election makes leases of one second possible
             "--election-timeout=100",
             "--unsafe-no-fsync",
+            "--bcrypt-cost=4",  # fast, not safe
             "--log-level=error",
             *self._flags,
         ]
@@ -115,6 +117,17 @@ class Etcd:
         with urllib.request.urlopen(request, timeout=5, context=self._context()) as answer:
             return json.load(answer)
 
+    def ask_for_passwords(self, prefix):
+        """Let in only ``root``, and ``job``, who may use what begins with the prefix."""
+        for user in ("root", "job"):
+            self.call("/v3/auth/user/add", {"name": user, "password": f"{user}-secret"})
+            self.call("/v3/auth/role/add", {"name": user})
+            self.call("/v3/auth/user/grant", {"user": user, "role": user})
+        first, last = prefix.encode(), prefix[:-1].encode() + bytes([ord(prefix[-1]) + 1])
+        permission = {"permType": "READWRITE", "key": b64(first), "range_end": b64(last)}
+        self.call("/v3/auth/role/grant", {"name": "job", "perm": permission})
+        self.call("/v3/auth/enable", {})
+
     def compact(self, revision):
         self.call("/v3/kv/compaction", {"revision": str(revision), "physical": True})
 
@@ -137,3 +150,7 @@ class Etcd:
                 assert self._process.poll() is None, (self.folder / "log").read_text()
                 assert time.monotonic() < deadline_s, "etcd does not become healthy"
                 time.sleep(0.02)  # a process that is starting offers nothing to wait on
+
+
+def b64(value):
+    return base64.b64encode(value).decode()

@@ -1,6 +1,5 @@
 """Real etcd servers, and servers that are not etcd."""
 
-import base64
 import contextlib
 import socket
 import threading
@@ -216,10 +215,6 @@ def new_authority(tmp_path_factory):
     return lambda name: Authority(tmp_path_factory.mktemp(name))
 
 
-def b64(text):
-    return base64.b64encode(text.encode()).decode()
-
-
 @pytest.fixture(scope="session")
 def secure_etcd(tmp_path_factory, new_authority):
     """An etcd that asks for certificates and passwords; user ``job`` may use ``/job/`` alone."""
@@ -230,16 +225,9 @@ def secure_etcd(tmp_path_factory, new_authority):
         f"--key-file={files.key}",
         f"--trusted-ca-file={files.ca}",
         "--client-cert-auth",
-        "--bcrypt-cost=4",  # fast, not safe
     ]
     etcd = Etcd(tmp_path_factory.mktemp("secure"), flags=flags, tls=authority.issue("member"))
     etcd.start()
-    for user in ("root", "job"):
-        etcd.call("/v3/auth/user/add", {"name": user, "password": f"{user}-secret"})
-        etcd.call("/v3/auth/role/add", {"name": user})
-        etcd.call("/v3/auth/user/grant", {"user": user, "role": user})
-    permission = {"permType": "READWRITE", "key": b64("/job/"), "range_end": b64("/job0")}
-    etcd.call("/v3/auth/role/grant", {"name": "job", "perm": permission})
-    etcd.call("/v3/auth/enable", {})
+    etcd.ask_for_passwords("/job/")
     yield etcd
     etcd.kill()

@@ -2,6 +2,7 @@
 
 import itertools
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -73,6 +74,107 @@ def test_a_handler_over_a_run_made_by_hand_forms_a_round(connect_either, shared_
     assert (info.rank, info.world_size, handler.get_run_id()) == (0, 1, "1")
     assert info.bootstrap_store_info.master_addr == "127.0.0.1"
     assert handler.shutdown()
+
+
+# --- the run by itself, without a handler ---
+
+
+@pytest.fixture
+def join(connect_either, shared_etcd):
+    """Make further nodes' views of one run; they leave at the end."""
+    runs = []
+    prefix = f"test-{next(_numbers)}"
+
+    def join(least=2, most=2, timeout=60):
+        from rdzv_client.etcd_rendezvous import EtcdRendezvous
+
+        client = connect_either(shared_etcd)
+        runs.append(EtcdRendezvous(client, prefix, "run", least, most, timeout, 30))
+        return runs[-1]
+
+    yield join
+    for run in runs:
+        run._node.shutdown()
+
+
+def in_threads(*calls):
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return [each.result(LIMIT_S) for each in [pool.submit(call) for call in calls]]
+
+
+def test_nodes_without_handlers_meet_at_the_barrier_round_after_round(join):
+    a, b = join(), join()
+    (number, *first), (same, *second) = in_threads(a.rendezvous_barrier, b.rendezvous_barrier)
+    assert number == same
+    assert sorted([first, second]) == [[0, 2], [1, 2]]
+    a.setup_kv_store(number).set("key", "value")
+    assert b.setup_kv_store(number).get("key") == b"value"
+    again = in_threads(a.rendezvous_barrier, b.rendezvous_barrier)
+    assert [each[0] > number for each in again] == [True, True]
+
+
+def test_who_does_by_hand_what_a_handler_does_meets_a_handler(join):
+    from rdzv_client.etcd_rendezvous import EtcdRendezvousHandler
+
+    def by_hand():
+        number, rank, _ = run.rendezvous_barrier()
+        return api.RendezvousStoreInfo.build(rank, run.setup_kv_store(number), "127.0.0.1")
+
+    run, handler = join(), EtcdRendezvousHandler(join(), "127.0.0.1")
+    where, info = in_threads(by_hand, handler.next_rendezvous)
+    assert info.bootstrap_store_info == where
+    assert handler.shutdown()
+
+
+def test_a_run_that_is_set_closed_refuses_who_comes(join):
+    run = join(1, 2)
+    run.set_closed()
+    with pytest.raises(api.RendezvousClosedError):
+        join(1, 2).rendezvous_barrier()
+
+
+def test_what_is_kept_of_a_round_reaches_who_waits_for_it(join):
+    a, b = join(), join()
+    load, _ = in_threads(
+        lambda: b.load_extra_data(1, "lr"), lambda: a.store_extra_data(1, "lr", {"rate": [0.5]})
+    )
+    assert load == {"rate": [0.5]}
+    b.store_extra_data(1, "more", None)
+    assert a.load_extra_data(1, "more") is None
+    assert a.load_extra_data(1, "lr") == load
+    with pytest.raises(api.RendezvousTimeoutError, match="still no key lr"):
+        a.load_extra_data(2, "lr", timeout=0.1)
+
+
+@pytest.mark.parametrize(
+    "value", [b"no JSON", b"[" * 100_000, b"\xff"], ids=["word", "deep", "byte"]
+)
+def test_what_is_kept_is_not_trusted(join, value):
+    run = join()
+    run.client.put(run.get_path("/rdzv/v_1/extra_data/key"), value)
+    with pytest.raises(api.RendezvousStateError, match=r"extra_data/key is no JSON"):
+        run.load_extra_data(1, "key")
+
+
+def test_what_is_kept_stands_under_the_runs_lease_and_its_path(join):
+    run = join()
+    run.store_extra_data(1, "key", 1)
+    run.setup_kv_store(1).set("key", "value")
+    for name in ("extra_data", "kv"):
+        assert run.client.get(run.get_path(f"/rdzv/v_1/{name}/key")).lease
+    assert run.get_path("rdzv").endswith("/run_run/rdzv")
+
+
+def test_an_etcd_that_is_away_is_an_error_of_connection(connect, dead_url):
+    from rdzv_client.etcd_rendezvous import EtcdRendezvous
+
+    run = EtcdRendezvous(connect(dead_url, request_timeout_s=1), "test", "run", 1, 1, 60, 30)
+    for call in (lambda: run.store_extra_data(1, "key", 1), lambda: run.load_extra_data(1, "key")):
+        with pytest.raises(api.RendezvousConnectionError, match="store test/run_run/rdzv/v_1"):
+            call()
+
+
+# --- what handlers share ---
 
 
 def test_the_nodes_of_a_round_share_a_store_in_etcd_and_rank_0s_address(make):

@@ -9,16 +9,16 @@ import rdzv_client
 
 TORCH = "torch.distributed.elastic.rendezvous"
 
-# Each module, and the names that torch does not list in its ``__all__`` but others use.
+# Each module, and the names that are not public in torch's, but that others use.
 MODULES = {
     "etcd_rendezvous": [],
-    "etcd_rendezvous_backend": ["EtcdRendezvousBackend", "create_backend"],
-    "etcd_store": ["EtcdStore"],
+    "etcd_rendezvous_backend": [],
+    "etcd_store": [],
     "api": [],
     "dynamic_rendezvous": ["Token", "_NodeDesc", "_NodeDescGenerator"],
     "registry": ["_register_default_handlers", "_register_out_of_tree_handlers"],
-    "c10d_rendezvous_backend": ["C10dRendezvousBackend", "DEFAULT_PORT", "create_backend"],
-    "etcd_server": ["EtcdServer", "find_free_port", "stop_etcd"],
+    "c10d_rendezvous_backend": ["DEFAULT_PORT"],
+    "etcd_server": [],
     "static_tcp_rendezvous": [],
     "utils": [
         "_PeriodicTimer",
@@ -29,31 +29,50 @@ MODULES = {
     ],
 }
 
-# Of these the methods are the steps of torch's own state machine, which is not ours.
-NOT_TORCHS_INSIDE = {"EtcdRendezvous"}
+# What belongs to torch's own state machine, which is not ours: docs/rendezvous.md names it.
+INSIDE = {
+    "DynamicRendezvousHandler": {"__init__"},
+    "EtcdRendezvous": {
+        "announce_self_waiting",
+        "confirm_membership",
+        "confirm_phase",
+        "create_path_if_not_exists",
+        "get_rdzv_state",
+        "handle_existing_rendezvous",
+        "handle_join_last_call",
+        "init_phase",
+        "join_phase",
+        "join_rendezvous",
+        "setup_lease_renewal",
+        "try_create_rendezvous",
+        "try_wait_for_state_change",
+        "wait_for_final",
+        "wait_for_peers",
+        "wait_for_rendezvous_to_free",
+    },
+}
 
 
-# Not for callers: torch's is given the state machine that it has inside.
-INSIDE = {("DynamicRendezvousHandler", "__init__")}
+def public(module):
+    """Return what a module of torch's lists, or else what it defines without an underscore."""
+    found = vars(import_module(f"{TORCH}.{module}"))
+    own = [name for name, it in found.items() if getattr(it, "__module__", "") == found["__name__"]]
+    return found.get("__all__", [name for name in own if not name.startswith("_")])
 
 
 def names():
     """Return every name with the module it is in."""
-    listed = {
-        module: getattr(import_module(f"{TORCH}.{module}"), "__all__", []) for module in MODULES
-    }
-    return [(module, name) for module in MODULES for name in [*listed[module], *MODULES[module]]]
+    return [(module, name) for module in MODULES for name in [*public(module), *MODULES[module]]]
 
 
 def parts(thing):
     """Return what torch's name offers: itself, or of a class its constructor and public members."""
     if not inspect.isclass(thing):
         return [""]
-    if thing.__name__ in NOT_TORCHS_INSIDE:
-        return ["__init__"]
     defined = [vars(base) for base in thing.__mro__ if base.__module__.startswith(TORCH)]
     members = {name for members in defined for name in members if not name.startswith("_")}
-    return sorted(members | ({"__init__"} & set().union(*defined)))
+    offered = members | ({"__init__"} & set().union(*defined))
+    return sorted(offered - INSIDE.get(thing.__name__, set()))
 
 
 def look_up(thing, part):
@@ -107,8 +126,6 @@ def test_a_name_is_there_and_called_in_the_same_way(module, name):
     ours = getattr(import_module(f"rdzv_client.{module}"), name)
     assert inspect.isclass(ours) == inspect.isclass(theirs)
     for part in parts(theirs):
-        if (name, part) in INSIDE:
-            continue
         wanted, found = look_up(theirs, part), look_up(ours, part)
         if not inspect.isroutine(wanted):
             assert type(found).__name__ == type(wanted).__name__
