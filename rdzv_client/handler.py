@@ -8,7 +8,6 @@ import os
 import sys
 import time
 from dataclasses import replace
-from typing import NoReturn
 
 from torch.distributed import TCPStore
 
@@ -20,20 +19,16 @@ from rdzv_client import (
     patience,
     round_store,
     termination,
-    torchrun,
     wire,
-    wording,
     worker_failure,
 )
+from rdzv_client.arrival import Arrival
 from rdzv_client.backends import StoreUnavailable
 from rdzv_client.options import Options
 from rdzv_client.progress.herald import Herald, Place
 from rdzv_client.session import Session
 
 log = logging.getLogger(__name__)
-
-_RECHECK_S = 1.0
-_ASKS_PER_JOIN_TIMEOUT = 10
 
 
 class ProtocolHandler(api.RendezvousHandler):
@@ -61,13 +56,11 @@ class ProtocolHandler(api.RendezvousHandler):
     ) -> None:
         self._name, self._run_id = name, run_id
         self._session, self._options, self._herald = session, options, herald
+        self._arrival: Arrival | None = None
         self._entered: participation.Enter | None = None
-        self._bound: tuple[int, TCPStore] | None = None
-        self._started = self._has_left = False
-        self._was_spare = False
-        self._fault_since: float | None = None
-        self._asks_at = 0.0
-        self._said = ""
+        self._hosted: TCPStore | None = None
+        self._started = False
+        self._left = ""
         self._events = events.Recorder(run_id, session.record)
         self._kills = memory.Kills()
         self._patience = patience.Patience()
@@ -94,7 +87,7 @@ class ProtocolHandler(api.RendezvousHandler):
             The member's rank, the world size, the store of the round, and where it listens.
 
         Raises:
-            RendezvousClosedError: the run is over.
+            RendezvousClosedError: the run is over, or this handler has left it.
             RendezvousTimeoutError: there was no place in a round within ``join_timeout``, in which
                 no pod waited for a node.
             RendezvousConnectionError: the store could not be reached within that time.
@@ -110,27 +103,22 @@ class ProtocolHandler(api.RendezvousHandler):
         if failure := worker_failure.of_caller():
             log.warning("%s", failure.because(self._kills.news()))
             self._bear_it()
-        self._come_in()
         with self._events.failure("next_rendezvous"), termination.ended_by_sigterm():
-            try:
-                info = self._take_part(began)
-            except (KeyboardInterrupt, SystemExit):
-                self._leave("signal", "it was told to stop while it waited for a round")
-                raise
-        assert self._entered
+            step = self._arrive()
+            info = self._info(step)
         if failure and before:
-            self._patience.note(before, self._entered.round)
+            self._patience.note(before, step.round)
         if self._herald:
-            self._herald.begin(Place(self._entered.round.number, info.rank, info.world_size))
-        self._events.joined(self._entered.round.number, info.rank, info.world_size)
+            self._herald.begin(Place(step.round.number, info.rank, info.world_size))
+        self._events.joined(step.round.number, info.rank, info.world_size)
         log.info(
             "Round %d of run %s: rank %d of %d after %.2f s; %s.",
-            self._entered.round.number,
+            step.round.number,
             self._run_id,
             info.rank,
             info.world_size,
             time.monotonic() - began,
-            self._entered.round.reason,
+            step.round.reason,
         )
         return info
 
@@ -153,11 +141,15 @@ class ProtocolHandler(api.RendezvousHandler):
     def set_closed(self) -> None:
         """Close the run, for all members and for ever. Who works in a round is not disturbed.
 
+        Who has left it can no longer close it, which is logged as a warning.
+
         Raises:
             RendezvousConnectionError: the store could not be reached within ``close_timeout``.
             RendezvousTimeoutError: no leader closed the run within that time.
         """
-        if self._has_left or self.is_closed():
+        if self._left:
+            log.warning("Run %s: not closed by who has left it: %s.", self._run_id, self._left)
+        if self._left or self.is_closed():
             return
         self._events.attempts("set_closed")
         self._session.write(lambda record: replace(record, closes="set_closed was called"))
@@ -207,14 +199,26 @@ class ProtocolHandler(api.RendezvousHandler):
             self._leave("failed", why)
             raise api.RendezvousError(f"run {self._run_id}: {why}")
 
-    def _come_in(self) -> None:
-        self._said, self._was_spare = "", False
+    def _arrive(self) -> participation.Enter:
+        if self._left:
+            raise api.RendezvousClosedError(
+                f"this node has left run {self._run_id} ({self._left}): to take part again, make a "
+                "new handler"
+            )
         self._entered = None
         if self._herald:
             self._herald.pause()
-        seen = self._last_formed()
-        self._session.write(lambda record: replace(record, acked=0, store=None, last_round=seen))
+        arrival = Arrival(self._run_id, self._session, self._options, self._leave)
+        self._arrival = arrival
+        arrival.announce()
         self._start()
+        try:
+            step = arrival.wait()
+        except (KeyboardInterrupt, SystemExit):
+            self._leave("signal", "it was told to stop while it waited for a round")
+            raise
+        self._entered, self._hosted = step, arrival.hosted(step)
+        return step
 
     def _start(self) -> None:
         if not self._started:
@@ -235,132 +239,7 @@ class ProtocolHandler(api.RendezvousHandler):
                 record.max_nodes,
             )
 
-    def _last_formed(self) -> int:
-        """The highest round that this member knows was formed, to be republished."""
-        round_ = self._session.round
-        formed = 0 if round_ is None else round_.number - (round_.phase == "proposed")
-        return max(formed, self._session.record.last_round)
-
-    def _take_part(self, began: float) -> api.RendezvousInfo:
-        deadline = began + self._options.join_timeout
-        self._asks_at = began + self._options.join_timeout / _ASKS_PER_JOIN_TIMEOUT
-        while True:
-            step = self._next_step()
-            if isinstance(step, participation.Await):
-                deadline = self._wait_on(step, deadline)
-            elif isinstance(step, participation.Agree):
-                self._agree(step)
-            elif isinstance(step, participation.Rejoin):
-                self._come_in()
-            elif isinstance(step, participation.Closed):
-                self._refuse(step)
-            else:
-                self._entered = step
-                return self._info(step)
-
-    def _next_step(self) -> participation.Step:
-        session = self._session
-        if session.dismissed:
-            log.info("Leaving run %s: %s.", self._run_id, session.evicted)
-            _end_well(f"run {self._run_id}: {session.evicted}")
-        if session.evicted is not None:
-            raise api.RendezvousError(session.evicted)
-        self._refuse_what_cannot_be_read()
-        return participation.follow(session.record, session.round, session.rank)
-
-    def _refuse_what_cannot_be_read(self) -> None:
-        """Not at once, but after a lease in which somebody might set it right."""
-        fault = self._session.fault
-        if not isinstance(fault, wire.WireError):
-            self._fault_since = None
-            return
-        now = time.monotonic()
-        self._fault_since = self._fault_since or now
-        if now - self._fault_since >= self._options.lease_ttl:
-            self._leave("left", "the state of the run cannot be read")
-            raise api.RendezvousStateError(f"run {self._run_id}: {fault}")
-
-    def _wait_on(self, step: participation.Await, deadline: float) -> float:
-        """Wait until there is another step; return the deadline.
-
-        It moves on for spares, and while pods wait for a node.
-        """
-        self._say_once(step.reason)
-        now = time.monotonic()
-        if step.as_spare:
-            self._was_spare = True
-        if step.as_spare or self._awaits_nodes(now):
-            deadline = max(deadline, now + self._options.join_timeout)
-        if now >= deadline:
-            self._time_out(step)
-
-        def moved() -> bool:
-            session = self._session
-            return (
-                session.evicted is not None
-                or participation.follow(session.record, session.round, session.rank) != step
-            )
-
-        self._session.wait(moved, min(deadline - now, _RECHECK_S))
-        return deadline
-
-    def _awaits_nodes(self, now: float) -> bool:
-        """Ask now and then whether pods wait for a node: meanwhile nobody's time runs.
-
-        Who waits is not told of settings, since they change with every pod that comes.
-        """
-        if now < self._asks_at:
-            return False
-        self._asks_at = now + self._options.join_timeout / _ASKS_PER_JOIN_TIMEOUT
-        try:
-            settings = self._session.settings()
-        except (StoreUnavailable, wire.WireError):
-            return False
-        return settings is not None and settings.scheduling
-
-    def _time_out(self, step: participation.Await) -> NoReturn:
-        limit_s = self._options.join_timeout
-        fault, who = self._session.fault, self._who_is_there()
-        self._leave("left", f"it found no place in a round within {limit_s:g} s")
-        if isinstance(fault, wire.WireError):
-            raise api.RendezvousStateError(f"run {self._run_id}: {fault}")
-        if fault is not None:
-            raise api.RendezvousConnectionError(f"run {self._run_id}: {fault}")
-        raise api.RendezvousTimeoutError(
-            f"run {self._run_id}: no place in a round within {limit_s:g} s: {step.reason}{who}"
-        )
-
-    def _who_is_there(self) -> str:
-        try:
-            here = self._session.census()
-        except StoreUnavailable:
-            return ""
-        least = self._session.record.min_nodes
-        there = f"{wording.count(len(here), 'member')} there ({wording.names(here)})"
-        return f"; {there}, at least {least} needed"
-
-    def _agree(self, step: participation.Agree) -> None:
-        address = None
-        if step.rank == 0:
-            host = self._session.record.addr
-            store = round_store.bind(host, self._options.join_timeout)
-            self._bound = (step.proposal, store)
-            address = wire.StoreAddress(host, store.port)
-        seen = self._last_formed()
-        self._session.write(
-            lambda record: replace(record, acked=step.proposal, store=address, last_round=seen)
-        )
-
-    def _refuse(self, step: participation.Closed) -> NoReturn:
-        if self._was_spare:
-            log.info("Run %s is over, and did not need this node: %s.", self._run_id, step.reason)
-            self._leave("finished", "the run ended before there was a place for it")
-            _end_well(f"run {self._run_id} ended without needing this node: {step.reason}")
-        raise api.RendezvousClosedError(f"run {self._run_id} is closed: {step.reason}")
-
     def _info(self, step: participation.Enter) -> api.RendezvousInfo:
-        hosted = self._bound and self._bound[0] == step.round.proposal
-        self._bound = self._bound if hosted else None
         world_size = step.round.world_size
         store = round_store.RoundStore(
             self._connect(step), world_size, self._is_disturbed, self._finish, self._settled
@@ -370,8 +249,7 @@ class ProtocolHandler(api.RendezvousHandler):
 
     def _connect(self, step: participation.Enter) -> round_store.Connection | round_store.Standing:
         """What the agents of the round exchange their ranks through."""
-        hosted = self._bound[1] if self._bound else None
-        return round_store.Connection(step.store, self._options.join_timeout, hosted)
+        return round_store.Connection(step.store, self._options.join_timeout, self._hosted)
 
     # --- going out ---
 
@@ -393,9 +271,9 @@ class ProtocolHandler(api.RendezvousHandler):
         )
 
     def _leave(self, cause: str, reason: str) -> bool:
-        if not self._started or self._has_left:
+        has_left, self._left = bool(self._left), self._left or reason
+        if has_left or not self._started:
             return True
-        self._has_left = True
         if self._herald:
             self._herald.end()
         self._events.left("shutdown", reason)
@@ -407,20 +285,6 @@ class ProtocolHandler(api.RendezvousHandler):
             name=record.name,
             cause=cause,
             reason=reason,
-            round=self._last_formed(),
+            round=self._session.last_formed,
         )
         return self._session.leave(left, self._options.close_timeout)
-
-    def _say_once(self, reason: str) -> None:
-        fault = self._session.fault
-        words = f"{reason} ({fault})" if fault else reason
-        if words != self._said:
-            self._said = words
-            log.info("Waiting in run %s: %s.", self._run_id, words)
-
-
-def _end_well(reason: str) -> NoReturn:
-    """End this node's part with success."""
-    if torchrun.is_running():
-        raise SystemExit(0)
-    raise api.RendezvousGracefulExitError(reason)

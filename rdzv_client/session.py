@@ -120,6 +120,13 @@ class Session:
         return self._replica.my_rank
 
     @property
+    def last_formed(self) -> int:
+        """The highest round that this member knows was formed, to be republished."""
+        round_ = self.round
+        formed = 0 if round_ is None else round_.number - (round_.phase == "proposed")
+        return max(formed, self._record.last_round)
+
+    @property
     def fault(self) -> Exception | None:
         """Why the store cannot be reached or its round record be read; None when all is well."""
         return self._replica.round_fault or self._fault

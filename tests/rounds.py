@@ -105,6 +105,11 @@ def until(holds):
         time.sleep(0.01)
 
 
+def waits_as_spare(handler):
+    """Whether it has found a round that stands without it."""
+    return handler._arrival is not None and handler._arrival.was_spare
+
+
 def told(*handlers):
     """Whether all of these learn that their round has ended."""
     return all(h._session.wait(lambda h=h: h.num_nodes_waiting() == 1, LIMIT_S) for h in handlers)

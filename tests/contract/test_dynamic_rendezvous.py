@@ -6,7 +6,7 @@ import pickle
 from contextlib import ExitStack
 
 import pytest
-from rounds import LIMIT_S, Entry, enter, told, until
+from rounds import LIMIT_S, Entry, enter, told, until, waits_as_spare
 from stores import FaultyMemory
 
 pytest.importorskip("torch", reason="the training environment is not installed")
@@ -66,7 +66,7 @@ def test_a_spare_beyond_the_most_waits_and_gets_in_when_one_leaves(run):
     a, b, spare = (run.node() for _ in range(3))
     enter(a, b)
     waiting = Entry(spare)
-    until(lambda: spare._was_spare)
+    until(lambda: waits_as_spare(spare))
     assert not a.num_nodes_waiting()
     b._leave("signal", "it was told to stop")
     assert told(a)
@@ -79,7 +79,7 @@ def test_a_newcomer_that_fails_before_it_got_in_closes_nothing(run):
     a, late = (run.node(low=1, high=2, last_call_timeout=0.1, admission_window=60) for _ in "al")
     enter(a)
     Entry(late)
-    until(lambda: late._was_spare)
+    until(lambda: waits_as_spare(late))
     try:
         raise RuntimeError("its launcher gave up")
     except RuntimeError:

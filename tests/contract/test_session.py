@@ -5,7 +5,7 @@ import logging
 from contextlib import ExitStack
 
 import pytest
-from rounds import LIMIT_S, Entry, Run, enter, told, until
+from rounds import LIMIT_S, Entry, Run, enter, told, until, waits_as_spare
 
 from rdzv_client import options
 
@@ -152,7 +152,7 @@ def test_a_spare_that_was_not_needed_ends_with_success_and_says_so(run, good_end
     a, b, c = (run.member(name, slot) for slot, name in enumerate("abc"))
     enter(a, b)
     spare = Entry(c)
-    until(lambda: c._was_spare)
+    until(lambda: waits_as_spare(c))
     a._finish()
     b._finish()
     with pytest.raises(good_end) as ended:

@@ -270,3 +270,29 @@ def test_handlers_of_one_process_are_numbered():
 def test_an_endpoint_that_does_not_resolve_is_no_matter_for_who_makes_a_handler(monkeypatch):
     monkeypatch.setattr(identity, "_source_towards", lambda *_: None)
     assert made(endpoint="no-such-host:1")._session.record.addr == "127.0.0.1"
+
+
+# --- a handler that has left ---
+
+
+def left_after_a_time_out():
+    handler = made(MemoryBackend(), join_timeout=0.1)
+    with pytest.raises(api.RendezvousTimeoutError):
+        handler.next_rendezvous()
+    return handler
+
+
+def left_before_it_came():
+    handler = made(MemoryBackend())
+    assert handler.shutdown()
+    return handler
+
+
+@pytest.mark.parametrize("leave", [left_after_a_time_out, left_before_it_came])
+def test_a_handler_that_has_left_says_so_at_once(leave, caplog):
+    handler = leave()
+    with pytest.raises(api.RendezvousClosedError, match=r"has left run run \(.*make a new handler"):
+        handler.next_rendezvous()
+    handler.set_closed()
+    assert "not closed by who has left it" in caplog.text
+    assert handler.shutdown()
