@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 NAME = "k8s"
 
 _C10D: Final = "c10d://"
+_LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 def plugin() -> Callable[[Any], Any]:
@@ -111,7 +112,13 @@ def show_log() -> None:
     """Have what the rendezvous says appear in the pod's log: torchrun shows warnings only.
 
     ``RDZV_LOG_LEVEL`` sets the level (INFO). Where logging is set up already, that is kept.
+
+    Raises:
+        ValueError: there is no such level.
     """
+    given = os.environ.get("RDZV_LOG_LEVEL") or "INFO"
+    if given.upper() not in _LOG_LEVELS:
+        raise ValueError(f"RDZV_LOG_LEVEL={given!r} must be one of {', '.join(_LOG_LEVELS)}")
     log = logging.getLogger("rdzv_client")
     root = logging.getLogger()
     if log.handlers or (root.handlers and not _is_default(root)):
@@ -119,7 +126,7 @@ def show_log() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s rendezvous: %(message)s"))
     log.addHandler(handler)
-    log.setLevel(os.environ.get("RDZV_LOG_LEVEL", "INFO").upper())
+    log.setLevel(given.upper())
     log.propagate = not root.handlers  # nothing twice
 
 

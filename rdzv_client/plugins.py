@@ -6,12 +6,17 @@ warning. So nothing is imported here before a handler is made.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from rdzv_client import k8s, torchrun
 
 Creator = Callable[[Any], Any]
+
+log = logging.getLogger(__name__)
+
+_NO_ID: Final = "none"  # torchrun's
 
 
 def create_c10d_handler(params: Any) -> Any:
@@ -48,6 +53,8 @@ def _create(params: Any, create_backend: Callable[[Any], Any], known: frozenset[
     from rdzv_client import api, dynamic_rendezvous, options  # noqa: PLC0415
 
     _show_log_of_torchrun()
+    if params.run_id == _NO_ID:
+        log.warning("There is no --rdzv-id: all jobs without one meet in the run %r.", _NO_ID)
     config = options.unquoted(params.config)
     options.refuse_unknown(config, options.NAMES | known)
     bounds = (params.min_nodes, params.max_nodes)

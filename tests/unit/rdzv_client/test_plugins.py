@@ -50,3 +50,9 @@ def test_a_store_that_cannot_be_reached_is_named(backend):
     words = f"the rendezvous endpoint '{endpoint}' of backend '{backend}' cannot be reached: "
     with pytest.raises(api.RendezvousConnectionError, match=words):
         create(backend, endpoint, read_timeout="1", **options)
+
+
+def test_who_gives_no_id_is_warned_of_others_who_give_none(tmp_path, caplog):
+    params = TorchsParameters("c10d-v2", f"{tmp_path}/store", "none", 1, 2, store_type="file")
+    plugins.create_c10d_handler(params)
+    assert "no --rdzv-id: all jobs without one meet in the run 'none'" in caplog.text

@@ -63,3 +63,11 @@ def test_a_root_logger_set_up_on_purpose_is_kept(said):
 
 def test_a_root_logger_that_was_told_to_be_quiet_is_quiet(said):
     assert not said(lambda: logging.basicConfig(level=logging.ERROR))
+
+
+def test_its_level_is_chosen_by_a_variable(said, monkeypatch):
+    monkeypatch.setenv("RDZV_LOG_LEVEL", "warning")
+    assert not said(lambda: None)
+    monkeypatch.setenv("RDZV_LOG_LEVEL", "loud")
+    with pytest.raises(ValueError, match="RDZV_LOG_LEVEL='loud' must be one of DEBUG, INFO"):
+        said(lambda: None)
