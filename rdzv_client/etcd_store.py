@@ -6,7 +6,7 @@ import itertools
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -24,6 +24,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _OPS_PER_TXN: Final = 100  # etcd's own default limit is 128
+_BYTES_PER_TXN: Final = 1024 * 1024  # etcd's own default limit is 1.5 MiB, in all
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,19}")
 # It is newer than the oldest torch that is supported.
 _QueueEmpty: Final = getattr(torch.distributed, "QueueEmptyError", DistStoreError)
@@ -150,12 +151,12 @@ class EtcdStore(Store):  # type: ignore[misc]
         return [kv.value for kv in self._await(keys, self.timeout)]
 
     def multi_set(self, keys: Sequence[str | bytes], values: Sequence[str | bytes]) -> None:
-        """Write the keys, a hundred at a time."""
+        """Write the keys, at most a hundred and about 1 MiB at a time."""
         if len(keys) != len(values):
             raise ValueError(f"multi_set: {len(keys)} keys, but {len(values)} values")
         new = {self._key(key): _bytes(value) for key, value in zip(keys, values, strict=True)}
-        for chunk in _chunks(new):
-            self._call(self._txn, [], [messages.put(name, new[name]) for name in chunk])
+        for puts in _portions(new):
+            self._call(self._txn, [], puts)
 
     def num_keys(self) -> int:
         """Return how many keys there are."""
@@ -328,6 +329,20 @@ def _chunks(names: Iterable[str]) -> Iterable[list[str]]:
     rest = iter(names)
     while chunk := list(itertools.islice(rest, _OPS_PER_TXN)):
         yield chunk
+
+
+def _portions(new: Mapping[str, bytes]) -> Iterator[list[messages.Put]]:
+    """What writes the keys, in portions that etcd takes."""
+    puts: list[messages.Put] = []
+    size = 0
+    for name, value in new.items():
+        size += len(name) + len(value)
+        if puts and (len(puts) == _OPS_PER_TXN or size > _BYTES_PER_TXN):
+            yield puts
+            puts, size = [], len(name) + len(value)
+        puts.append(messages.put(name, value))
+    if puts:
+        yield puts
 
 
 def _text(what: str, value: str | bytes) -> str:

@@ -233,6 +233,12 @@ def test_many_keys_that_come_one_by_one_are_waited_for_together(store):
         assert store.multi_get(keys) == [key.encode() for key in keys]
 
 
+def test_many_large_values_go_there_and_back_together(store):
+    keys, values = list("abcdefghij"), [bytes([number]) * 600_000 for number in range(10)]
+    store.multi_set(keys, values)
+    assert store.multi_get(keys) == values
+
+
 def test_waiting_writes_and_asks_nothing(store, client):
     asked = []
     send, client.transport.send = client.transport.send, lambda *a: (asked.append(a), send(*a))[1]
