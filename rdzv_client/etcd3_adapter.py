@@ -22,10 +22,12 @@ from typing import Any, Final
 
 from rdzv_client import etcdv3
 
-# By default gRPC waits longer and longer, up to two minutes, before it looks for a server again.
+# By default gRPC waits longer and longer, up to two minutes, before it looks for a server again,
+# and takes no answer of more than 4 MiB.
 GRPC_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", 16 * 1024 * 1024),  # as our own client
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 2000),  # in truth how long an attempt to connect may take
     ("grpc.max_reconnect_backoff_ms", 2000),
 )
 

@@ -48,7 +48,8 @@ class EtcdStore(Store):  # type: ignore[misc]
 
     Any number of processes and threads may use it at once. Every call costs as much as it touches,
     however many other keys there are. Who waits for a key is woken by etcd, and waits through its
-    outages. etcd's limits hold: 1.5 MiB for a value, unless the server was told otherwise.
+    outages. etcd's limits hold: 1.5 MiB for a value, unless the server was told otherwise; and the
+    client's, for all that one call reads.
 
     Keys and values are ``str`` or ``bytes`` of any content, and stand in etcd as they are. Nothing
     expires without a lease: delete the prefix when nobody needs it.
