@@ -69,6 +69,13 @@ def test_both_see_the_same_keys_and_the_owner_closes(theirs, adapted):
     assert adapted.get("/key").value == b"value"
 
 
+def test_a_server_that_takes_its_time_to_greet_is_waited_for(adapted, etcd):
+    etcd.freeze()
+    threading.Timer(0.5, etcd.thaw).start()
+    adapted.put("/key", b"value")
+    assert adapted.get("/key").value == b"value"
+
+
 def test_a_watch_is_resumed_without_a_gap_when_the_server_was_away(adapted, etcd, connect, follow):
     seen = follow(adapted, messages.prefix("/")).until(lambda seen: seen.created())
     adapted.put("/before", b"1")
