@@ -104,6 +104,8 @@ def _submit(parser: argparse.ArgumentParser) -> None:
     )
     size.add_argument("--max", type=_positive, help="most in a round (default: --min)")
     size.add_argument("--replicas", type=_positive, help="wanted now (default: --max)")
+    size.add_argument("--step", type=_positive, help="of which a round's number is a multiple")
+    size.add_argument("--spares", type=_whole, help="further ones that stand by for a loss")
     each = parser.add_argument_group("each of them")
     each.add_argument(
         "--nproc",

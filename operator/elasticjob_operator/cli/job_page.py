@@ -37,10 +37,13 @@ def _headline(job: api.ElasticJob, now: datetime) -> str:
 
 def _facts(job: api.ElasticJob, now: datetime) -> Iterator[tuple[str, str]]:
     spec, status, told = job.spec, job.status, job.status.rendezvous
-    yield (
-        "workers",
-        f"{spec.replicas} wanted, {spec.min_replicas} at least, {spec.max_replicas} at most",
-    )
+    steps = f", in steps of {spec.replica_step}" if spec.replica_step > 1 else ""
+    bounds = f"{spec.min_replicas} at least, {spec.max_replicas} at most{steps}"
+    yield "workers", f"{spec.replicas} wanted, {bounds}"
+    if spec.spare_replicas:
+        yield "spares", f"{status.spares} of {spec.spare_replicas}"
+    if status.autoscaler:
+        yield "autoscaler", status.autoscaler
     if told.round:
         world = "" if told.world_size is None else f", world size {told.world_size}"
         waiting = f", {told.waiting} waiting" if told.waiting else ""

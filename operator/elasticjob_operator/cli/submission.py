@@ -28,6 +28,10 @@ def spec(options: argparse.Namespace) -> api.ElasticJobSpec:
             f"--replicas ({wanted}) must lie between --min ({options.min}) and --max ({most})"
         )
     more: dict[str, Any] = {}
+    if options.step:
+        more["replica_step"] = options.step
+    if options.spares:
+        more["spare_replicas"] = options.spares
     if options.max_restarts is not None:
         more["max_restarts"] = options.max_restarts
     if options.backend:

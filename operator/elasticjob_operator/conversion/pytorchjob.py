@@ -41,6 +41,7 @@ def spec(fields: Fields) -> Manifest:
     deprecated = elastic.take("nProcPerNode")
     made = {
         **size.fields,
+        "autoscaling": _autoscaling(elastic),
         "nprocPerNode": nproc(worker.launch.nproc, fields.take("nprocPerNode"), deprecated),
         "maxRestarts": most,
         "failurePolicy": failures,
@@ -93,9 +94,6 @@ def _size(elastic: Fields, replicas: int) -> Size:
 def _rendezvous(elastic: Fields) -> Manifest:
     """Return what can be said about joining; where to meet is the operator's."""
     words = "the operator runs the store in which the workers meet"
-    elastic.leave_out(
-        "an autoscaler of yours scales an ElasticJob by `kubectl scale`'s resource", "metrics"
-    )
     elastic.leave_out(words, "rdzvBackend", "rdzvHost", "rdzvPort", "rdzvId", "standalone")
     made: Manifest = {}
     for index, entry in enumerate(elastic.items("rdzvConf")):
@@ -106,6 +104,11 @@ def _rendezvous(elastic: Fields) -> Manifest:
         else:
             pair.note("key", f"is left out: spec.rendezvous has nothing like {key}={value}")
     return made
+
+
+def _autoscaling(elastic: Fields) -> Manifest | None:
+    metrics = elastic.items("metrics")
+    return {"metrics": metrics} if metrics else None
 
 
 def _managed_by(policy: Fields) -> str | None:

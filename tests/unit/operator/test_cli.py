@@ -72,7 +72,16 @@ def test_a_job_from_few_words(submitted):
 
 def test_a_job_from_many_words(submitted):
     job = submitted(
-        *("--min=2", "--max=4", "--replicas=3", "--gpus=8", "--cpu=16", "--memory=64Gi"),
+        *(
+            "--min=2",
+            "--max=4",
+            "--replicas=2",
+            "--step=2",
+            "--spares=1",
+            "--gpus=8",
+            "--cpu=16",
+            "--memory=64Gi",
+        ),
         *("--env", "LR=1", "--env", "A=b=c", "--label", "team=a", "--max-restarts=0"),
         *("--backend=c10d", "--suspend", "-n", "ml", "train.py"),
     )
@@ -82,7 +91,9 @@ def test_a_job_from_many_words(submitted):
     assert spec == {
         "minReplicas": 2,
         "maxReplicas": 4,
-        "replicas": 3,
+        "replicas": 2,
+        "replicaStep": 2,
+        "spareReplicas": 1,
         "nprocPerNode": 8,
         "maxRestarts": 0,
         "rendezvous": {"backend": "c10d"},

@@ -150,6 +150,16 @@ def test_a_jobs_page_says_how_it_is_who_is_in_it_and_what_failed():
     ]
 
 
+def test_steps_spares_and_the_autoscaler_are_named_where_there_are_any():
+    status = RUNNING.model_copy(update={"spares": 1, "autoscaler": "digits"})
+    job = builders.a_job(status=status, replica_step=2, spare_replicas=3)
+    assert job_page.render(job, NOW)[2:5] == [
+        "workers     2 wanted, 2 at least, 4 at most, in steps of 2",
+        "spares      1 of 3",
+        "autoscaler  digits",
+    ]
+
+
 def test_a_job_that_no_operator_has_looked_at():
     page = job_page.render(a_job(api.ElasticJobStatus()), NOW)
     assert page[-2:] == ["", "no operator has looked at it yet"]

@@ -126,6 +126,13 @@ def test_replicas_beyond_the_bounds_are_told():
     assert notes["spec.elasticPolicy"] == "has replicas (9) beyond its bounds: 4 is taken"
 
 
+def test_metrics_have_the_operator_make_an_autoscaler():
+    metric = {"type": "Resource", "resource": {"name": "cpu"}}
+    given = pytorchjob(worker={"replicas": 2}, elasticPolicy={**ELASTIC, "metrics": [metric]})
+    assert spec_of(given)["autoscaling"] == {"metrics": [metric]}
+    assert notes_of(given) == {}
+
+
 def test_the_master_is_one_more_worker():
     given = pytorchjob(master={}, worker={"replicas": 3})
     assert sizes(spec_of(given)) == (4, 4, 4)
