@@ -1,7 +1,7 @@
 """The command of a training container as plain torchrun.
 
 The operator gives torchrun its rendezvous by variables, which options on the command line outweigh:
-they must not stay there. What a shell runs is not rewritten.
+they must not stay there. What a shell, or another program, runs is not rewritten.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ NOT_SET: Final = re.compile(
     r"\$[({]?((?:PET_)?(?:MASTER_ADDR|MASTER_PORT|NODE_RANK)|RANK|WORLD_SIZE)\b"
 )
 
+MUST_BE_TORCHRUN: Final = "it must run torchrun, which the operator tells where to meet"
+
 Say = Callable[[str], None]
 
 
@@ -53,21 +55,24 @@ def plain(words: list[str], say: Say) -> Launch:
     """Return the command line as torchrun's, without a rendezvous of its own.
 
     Args:
-        words: The command line.
+        words: The command line, with at least the program.
         say: Hears what became of it.
     """
-    program = PurePosixPath(words[0]).name if words else ""
-    if program in SHELLS:
-        _look_at_script(" ".join(words), say)
-        return Launch(tuple(words))
+    program = PurePosixPath(words[0]).name
     launch = _torchrun(program, words, say)
     if launch is None:
-        what = f"runs {program}" if words else "leaves to the image what runs"
-        say(f"{what}: it must be torchrun, which the operator tells where to meet")
+        runner = "a shell" if program in SHELLS else program
+        _look_at(" ".join(words), lambda told: say(f"has {runner} run it: {told}"))
         return Launch(tuple(words))
     for name in sorted({n for word in launch.words for n in NOT_SET.findall(word)}):
         say(f"speaks of {name}, which only torchrun's workers know here")
     return launch
+
+
+def of_image(args: list[str], say: Say) -> None:
+    """Say what must hold for arguments of a program that the image alone names."""
+    say(f"is the image's: {MUST_BE_TORCHRUN}")
+    _look_for_options(" ".join(args), say)
 
 
 def _torchrun(program: str, words: list[str], say: Say) -> Launch | None:
@@ -122,14 +127,19 @@ def _without_rendezvous(words: list[str], say: Say) -> Launch:
     return replace(launch, words=(*kept, *rest))
 
 
-def _look_at_script(script: str, say: Say) -> None:
-    named = [f"--{name}" for name in sorted(OURS) if re.search(_option(name), script)]
+def _look_at(line: str, say: Say) -> None:
+    """Say what must be changed by hand in a line that is not rewritten."""
+    _look_for_options(line, say)
+    if not re.search(rf"\b{TORCHRUN}\b|torch\.distributed\.(run|launch)\b", line):
+        say(MUST_BE_TORCHRUN)
+    for name in sorted(set(NOT_SET.findall(line))):
+        say(f"{name} is not set there, only torchrun's workers know it")
+
+
+def _look_for_options(line: str, say: Say) -> None:
+    named = [f"--{name}" for name in sorted(OURS) if re.search(_option(name), line)]
     if named:
-        say(f"has a shell run it: take out {', '.join(named)}, which outweigh the operator")
-    if not re.search(rf"\b{TORCHRUN}\b|torch\.distributed\.(run|launch)\b", script):
-        say("has a shell run it: it must run torchrun, which the operator tells where to meet")
-    for name in sorted(set(NOT_SET.findall(script))):
-        say(f"has a shell run it: {name} is not set there, only torchrun's workers know it")
+        say(f"take out {', '.join(named)}, which outweigh the operator")
 
 
 def _option(name: str) -> str:

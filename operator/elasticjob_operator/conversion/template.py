@@ -103,12 +103,15 @@ def _command(
     if not command and entrypoint:
         command = [*entrypoint]
         say(f"is {' '.join(entrypoint)} now, in place of the image's own")
-    ran = launch.plain([str(word) for word in (*command, *args)] if command else [], say)
-    if ran.words:
+    words = [str(word) for word in (*command, *args)]
+    if command:
+        ran = launch.plain(words, say)
         container["command"] = [*ran.words]
-    elif args:
+        return ran
+    launch.of_image(words, say)
+    if args:
         container["args"] = args
-    return ran
+    return launch.Launch()
 
 
 def _environment(container: Manifest, path: str, notes: list[Note]) -> Iterator[Any]:

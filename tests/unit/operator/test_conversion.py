@@ -260,6 +260,17 @@ def test_who_manages_the_job(manager, converted):
     assert spec_of(given).get("managedBy") == converted
 
 
+def test_the_arguments_of_an_images_own_program_stay():
+    template = pod()
+    container = template["spec"]["containers"][0]
+    del container["command"]
+    container["args"] = ["train.py"]
+    given = pytorchjob(worker={"template": template}, elasticPolicy=ELASTIC)
+    assert spec_of(given)["template"] == template
+    path = "spec.pytorchReplicaSpecs.Worker.template.spec.containers[0].command"
+    assert notes_of(given)[path].startswith("is the image's: it must run torchrun")
+
+
 def test_variables_that_torchrun_would_believe_are_left_out():
     template = pod()
     env = [{"name": "PET_STANDALONE", "value": ""}, {"name": "LR", "value": "1"}]

@@ -59,8 +59,9 @@ def test_a_script_without_torchrun_has_one_process():
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("accelerate launch train.py", "runs accelerate: it must be torchrun"),
-        ("python -O train.py", "runs python: it must be torchrun"),
+        ("accelerate launch train.py", "has accelerate run it: it must run torchrun"),
+        ("python -O train.py", "has python run it: it must run torchrun"),
+        ("uv run torchrun --nnodes=2 train.py", "has uv run it: take out --nnodes, which outweigh"),
         ("torchrun train.py --rank=$(RANK)", "speaks of RANK, which only torchrun's workers know"),
         ("bash -c 'torchrun --rdzv_id=1 train.py'", "take out --rdzv-id, which outweigh"),
         ("sh -c 'python train.py'", "it must run torchrun"),
@@ -74,6 +75,9 @@ def test_what_cannot_be_rewritten_stays_and_is_said(line, words):
 
 
 def test_what_the_image_runs_is_not_known():
-    launched, said = plain("")
-    assert launched.words == ()
-    assert said[0].startswith("leaves to the image what runs: it must be torchrun")
+    said = []
+    launch.of_image(["--rdzv_backend=c10d", "train.py"], said.append)
+    assert said == [
+        "is the image's: it must run torchrun, which the operator tells where to meet",
+        "take out --rdzv-backend, which outweigh the operator",
+    ]
