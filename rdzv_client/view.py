@@ -143,7 +143,7 @@ class View:
         finished = sum(1 for member in self.last_ranks if member in self.finished)
         return max(self.step, self.bounds.least - finished)
 
-    @property
+    @cached_property
     def step(self) -> int:
         """Of which the next round is a multiple; once some have finished, all others go on."""
         return 1 if self.finished & set(self.last_ranks) else self.bounds.step

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from rdzv_client.testing.chaos import Schedule, first_broken
+from rdzv_client.view import View
 
 SCHEDULES = int(os.environ.get("SCHEDULES", "600"))
 BATCH = 50
@@ -45,6 +46,11 @@ def without_the_fence_of_the_leader(store):
     """A leader whose record was lost may go on writing, and so may one who was declared gone."""
     holds = store._holds
     store._holds = lambda write: holds(replace(write, created={}))
+
+
+def test_the_promises_bite_when_a_leader_knows_no_step(monkeypatch):
+    monkeypatch.setattr(View, "fitting", lambda view, here: min(here, view.max_nodes))
+    assert "in steps of 2" in first_broken(range(400))
 
 
 @pytest.mark.parametrize(
