@@ -148,14 +148,14 @@ class ElasticJobs(AbstractContextManager["ElasticJobs"]):
     def wait(
         self, name: str, condition: ConditionType = "Complete", *, timeout_s: float | None = None
     ) -> api.ElasticJob:
-        """Wait until the condition is True, and return the job as it is then.
+        """Wait until the condition is True of the job as it now is to be, and return the job.
 
         Raises:
             JobOver: it is Complete or Failed, and that was not waited for.
             TimeoutError: it took longer than ``timeout_s``.
         """
         for job in self.watch(name, timeout_s=timeout_s):
-            if conditions.holds(job.status.conditions, condition):
+            if holds(job, condition):
                 return job
             if end := ended(job):
                 raise JobOver(job, end)
@@ -180,11 +180,11 @@ class ElasticJobs(AbstractContextManager["ElasticJobs"]):
 
     def _versions(self, name: str, deadline: float) -> Iterator[Manifest]:
         """Yield the job whenever something is heard of it, until the deadline."""
-        heard = time.monotonic()
+        away_since: float | None = None
         while True:
             try:
                 found = self._server.job(name)
-                heard = time.monotonic()
+                away_since = None
                 yield found
                 if (rest_s := deadline - time.monotonic()) <= 0:
                     return
@@ -195,12 +195,22 @@ class ElasticJobs(AbstractContextManager["ElasticJobs"]):
                         raise answers.Refused(404, "NotFound", f"the job {name} was deleted")
                     yield seen
             except answers.Unavailable:
-                if time.monotonic() > min(heard + PATIENCE_S, deadline):
+                now = time.monotonic()
+                away_since = now if away_since is None else away_since
+                if now > min(away_since + PATIENCE_S, deadline):
                     raise
                 time.sleep(AGAIN_AFTER_S)
             except answers.Refused as error:
                 if error.status != 410:  # what a watch says whose past is forgotten
                     raise
+
+
+def holds(job: api.ElasticJob, kind: str) -> bool:
+    """Return whether the condition is True, and was found after the job's last change."""
+    found = conditions.find(job.status.conditions, kind)
+    if found is None or found.status != "True":
+        return False
+    return conditions.ends_job(found) or found.observed_generation >= job.metadata.generation
 
 
 def ended(job: api.ElasticJob) -> str | None:
