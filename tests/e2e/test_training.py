@@ -71,6 +71,9 @@ def test_a_job_grows_survives_a_kill_and_completes(run, manifest):
     assert numbers == sorted(set(numbers)), "round numbers go up"
     assert known.job["status"]["phase"] == "Complete"
     assert known.job["status"]["rendezvous"]["endpoint"].startswith("etcds://")
+    progress = known.job["status"]["progress"]
+    assert progress["step"] >= 40
+    assert sorted(progress["metrics"]) == ["accuracy", "loss"]
     assert_no_secret_is_told(job)
     assert accuracy_percent(job) >= 97
 
