@@ -219,12 +219,12 @@ class Link:
         while True:
             try:
                 async for _ in self._store.listen(self._mirror):
+                    await self._flush()
+                    delay_s = RETRY_FIRST_S
                     if heard == self._mirror.news:
                         self._tell_progress()
                         continue
                     heard = self._mirror.news
-                    await self._flush()
-                    delay_s = RETRY_FIRST_S
                     self._set_reachable(reachable=True, problem="")
             except StoreError as error:
                 # A watch that was cut is tried again at once; only then is the store missed.

@@ -74,6 +74,24 @@ async def test_rounds_are_heard_of_as_they_form_and_settings_seed_the_store(
     assert not any(formed.late for formed in followed.view.formed)
 
 
+async def test_how_far_training_has_come_is_heard_while_and_after_it_is_told(
+    links, shared_host, hosted_run, monkeypatch
+):
+    monkeypatch.setattr("elasticjob_operator.rounds.PROGRESS_EVERY_S", 0.0)
+    run = hosted_run(shared_host)
+    followed = Followed(links, shared_host, run)
+    await followed.until(lambda view: view.reachable)
+    await followed.link.write_settings(settings(2))
+    a, b = run.member("a", 0), run.member("b", 1)
+    await formed_by(a, b)
+    said = wire.Progress(a._session.record.id, 1, 7, 1.5, {"loss": "0.2"})
+    assert await asyncio.to_thread(a._session.backend.report, said)
+    await followed.until(lambda view: [told.said for told in view.progress] == [said])
+    links.unfollow(builders.JOB_UID)
+    later = Followed(links, shared_host, run)
+    await later.until(lambda view: [told.said for told in view.progress] == [said])
+
+
 async def test_rounds_that_passed_before_it_listened_are_told_to_it(links, shared_host, hosted_run):
     run = hosted_run(shared_host)
     first = Followed(links, shared_host, run)
