@@ -37,6 +37,7 @@ def events(plan: Plan, outcome: Outcome, new: api.ElasticJobStatus) -> tuple[Eve
     return (
         *_store(old, new),
         *_lost(plan),
+        *_restarted(plan, old),
         *_avoided(plan),
         *_made(outcome),
         *_removed(plan, outcome),
@@ -96,6 +97,15 @@ def _lost(plan: Plan) -> Iterator[Event]:
             yield Event("Warning", "WorkerLost", words)
         elif entry.ending.account == "ignored":
             yield Event("Normal", "FailureIgnored", f"{words}; failurePolicy says to ignore it")
+
+
+def _restarted(plan: Plan, old: api.ElasticJobStatus) -> Iterator[Event]:
+    """Workers that failed in a pod that lives on: the round that follows does not tell why."""
+    failure = plan.facts.last_failure
+    told = any(entry.ending.account == "own" for entry in plan.facts.ended)
+    told = told or any(history.is_stalled(formed) for formed in plan.facts.formed)
+    if failure and failure != old.last_failure and not told:
+        yield Event("Warning", "WorkerFailed", failure.message)
 
 
 def _avoided(plan: Plan) -> Iterator[Event]:

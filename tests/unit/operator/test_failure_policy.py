@@ -187,6 +187,9 @@ def test_a_worker_that_the_kernel_killed_for_memory_is_told_so_and_counts():
     failure = planned(restarted(a_job(), said=KILLED, exit_code=-9)).facts.last_failure
     assert (failure.reason, failure.exit_code) == ("OOMKilled", -9)
     assert failure.message == f"digits-1-0 again: {KILLED}"
+    now = restarted(a_job(), said=KILLED, exit_code=-9)
+    assert news(now)[0] == ("WorkerFailed", failure.message)
+    assert "WorkerFailed" not in dict(news(told(now)))
     job = a_job(max_restarts=0, failure_policy=policy(rule("Ignore", onReasons=["OOMKilled"])))
     assert planned(restarted(job, said=KILLED)).over is None
     assert planned(restarted(job, said="ValueError: bad")).over.reason == "MaxRestartsExceeded"
