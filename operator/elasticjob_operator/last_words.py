@@ -35,6 +35,8 @@ _ECHOES: Final = re.compile(
     r"|Connection (?:closed|reset) by peer|Broken pipe|gloo/transport",
     re.IGNORECASE,
 )
+_CLIENTS_OWN: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} rendezvous: ")
+"""What it says of rounds is no worker's last word."""
 _OUT_OF_MEMORY: Final = "out of memory: the kernel killed "
 """As ``rdzv_client.memory`` puts it."""
 _LAUNCHERS_OWN: Final = "torch.distributed.elastic.multiprocessing."
@@ -89,7 +91,8 @@ def find(log: str) -> str:
     itself; else how the launcher saw its worker end, with what was written just before; else the
     last line.
     """
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    written = [line.strip() for line in log.splitlines() if line.strip()]
+    lines = [line for line in written if not _CLIENTS_OWN.match(line)] or written
     said = _complaint(lines) or _launchers_word(lines) or "".join(lines[-1:])
     return said[:LINE_CHARS]
 

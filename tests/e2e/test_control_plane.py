@@ -1,5 +1,6 @@
 """What befalls the operator and the API server: killed in a loop, hung, and away for long."""
 
+import json
 import os
 import random
 import re
@@ -64,7 +65,7 @@ class Slots:
         self._follower = tools.follow("kubectl", "get", *workers, "--output=json")
 
     def __enter__(self):
-        self._follower.documents(self._see)
+        self._follower.lines(lambda line: self._see(json.loads(line)))
         return self
 
     def __exit__(self, *_):

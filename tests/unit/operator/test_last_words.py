@@ -36,6 +36,9 @@ RECORDED = """\
 """
 
 
+ROUND = "2026-11-25 15:21:24,164 rendezvous: Round 13 of run r: rank 0 of 1 after 0.02 s\n"
+
+
 def failed(code):
     return f"{AGENT} failed (exitcode: {code}) local_rank: 0 (pid: 42) of binary: python3\n"
 
@@ -59,6 +62,9 @@ def failed(code):
         ("sh: 1: torchrunn: not found\n", "sh: 1: torchrunn: not found"),
         ("width must be 8\n" + failed(1) + LAUNCHER, "width must be 8 (exit code 1)"),
         (failed(-11) + LAUNCHER, "its worker: ended by signal 11"),
+        (ROUND + failed(7) + LAUNCHER, "its worker: exit code 7"),
+        ("bye\n" + ROUND, "bye"),
+        (ROUND, ROUND.strip()),
         ("epoch 1\nbye\n\n", "bye"),
         ("", ""),
     ],
