@@ -10,7 +10,7 @@ from examples.demo.commands import Tools
 ROUND_LIMIT_S = 120
 OURS = (
     "pods,services,statefulsets,serviceaccounts,secrets,configmaps,roles,rolebindings,"
-    "poddisruptionbudgets,networkpolicies,persistentvolumeclaims"
+    "poddisruptionbudgets,networkpolicies,persistentvolumeclaims,horizontalpodautoscalers"
 )
 
 

@@ -122,6 +122,14 @@ class Controlled:
         )
         return places(known)
 
+    def until_a_step_of_this_round(self):
+        self.job.wait(
+            "a step of the round that stands",
+            lambda known: (
+                known.job["status"].get("progress", {}).get("round") == rendezvous(known)["round"]
+            ),
+        )
+
     def until_one_stands_by(self):
         """Wait until there is a spare beside the two."""
         self.job.wait(
@@ -177,6 +185,7 @@ def test_each_failure_of_a_worker_and_each_loss_of_a_pod_is_told_as_what_it_is(r
     told.until_counted("ignored", 1)
 
     told.members()
+    told.until_a_step_of_this_round()
     for pod in (first, second):
         told.order(pod, "hang", 3600)
     limit_steps(job, 5)
