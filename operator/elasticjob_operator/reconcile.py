@@ -1,7 +1,7 @@
 """One job, looked after once: observe, plan, apply, report.
 
 Nothing is remembered here that could not be found out again: see
-:class:`elasticjob_operator.execution.Memory`.
+:class:`elasticjob_operator.memory.Memory`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from elasticjob_operator import (
     report,
     rounds,
 )
-from elasticjob_operator.execution import SCALER_AGAIN_S, TELL_AGAIN_S, Effects, Executor, Memory
+from elasticjob_operator.execution import Effects, Executor
+from elasticjob_operator.memory import SCALER_AGAIN_S, TELL_AGAIN_S, Memory
 from elasticjob_operator.node_facts import Node
 from elasticjob_operator.observed import Observed, StoreView
 from elasticjob_operator.pod_facts import WorkerPod
