@@ -77,6 +77,10 @@ class Endpoint:
         """
         return self._open(is_master=False)
 
+    def is_there(self) -> bool:
+        """Return whether somebody hosts the store at this moment; a frozen one counts."""
+        return is_hosted(self._host, self._port)
+
     def _probe(self) -> None:
         """See whether somebody listens. torch itself complains at length when nobody does."""
         try:

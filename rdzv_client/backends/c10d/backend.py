@@ -30,9 +30,10 @@ log = logging.getLogger(__name__)
 
 _BACKOFF_S: Final = (0.1, 2.0)
 _GOODBYE_S: Final = 0.4
-# A process that ends while a thread of it is inside torch is aborted. A thread whose connection is
-# lost comes out of it late: torch first writes down its stack.
+# A process that ends while a thread of it comes back from torch is aborted. One whose connection is
+# lost does come back, but late: torch first writes down its stack, which a busy host makes long.
 _RETURN_S: Final = 3.0
+_LATE_RETURN_S: Final = 20.0
 
 
 class C10dBackend:
@@ -144,15 +145,23 @@ class C10dBackend:
     def stop(self) -> None:
         self._stopped = True
         self._nudged.set()
-        ear, ends_at = self._ear, time.monotonic() + _RETURN_S
+        ear = self._ear
         if ear and ear.is_alive():
             ear.give_up()
             try:
                 self._do(lambda store: self._seat.rouse(store, ear.number), _GOODBYE_S)
             except StoreUnavailable as error:
                 log.debug("The listening thread could not be woken: %s", error)
-            ear.join(_RETURN_S)
+        if not self._are_back(_RETURN_S) and not self._endpoint.is_there():
+            self._are_back(_LATE_RETURN_S)
+
+    def _are_back(self, within_s: float) -> bool:
+        """Wait until no thread is inside torch any more; return whether that is so in time."""
+        ends_at = time.monotonic() + within_s
+        if self._ear:
+            self._ear.join(within_s)
         self._line.close(max(0.0, ends_at - time.monotonic()))
+        return not (self._line.is_busy() or (self._ear and self._ear.is_alive()))
 
     # --- the connection ---
 

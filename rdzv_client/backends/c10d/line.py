@@ -36,6 +36,9 @@ class Endpoint(Protocol):
     def connect(self) -> Store:
         """Open a connection to the store; somebody is known to host it."""
 
+    def is_there(self) -> bool:
+        """Whether somebody hosts the store at this moment."""
+
 
 class Line:
     """One connection, with a thread of its own that makes all calls on it.
@@ -104,6 +107,10 @@ class Line:
         ends_at = time.monotonic() + wait_s
         for worker in self._given_up:
             worker.join(max(0.0, ends_at - time.monotonic()))
+
+    def is_busy(self) -> bool:
+        """Whether a thread is still at a job of a connection that was given up."""
+        return any(map(_Worker.is_alive, self._given_up))
 
     def _open(self) -> _Worker:
         with self._lock:

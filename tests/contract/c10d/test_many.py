@@ -24,6 +24,9 @@ class Meter:
     def connect(self):
         return Metered(self._endpoint.connect(), self)
 
+    def is_there(self):
+        return self._endpoint.is_there()
+
 
 class Metered:
     def __init__(self, store, meter):

@@ -1,5 +1,7 @@
 """What happens to members when their TCPStore freezes, dies, or is replaced by an empty one."""
 
+import threading
+
 import pytest
 
 from rdzv_client import publication, wire
@@ -92,3 +94,46 @@ def test_stopping_ends_within_seconds_even_when_the_store_does_not_answer(fragil
     seat.backend.stop()
     assert time.monotonic() - began < 10
     fragile_table.store.thaw()
+
+
+def test_a_thread_that_torch_lets_go_late_is_awaited_for_the_process_would_be_aborted(
+    fragile_table, monkeypatch
+):
+    from rdzv_client.backends.c10d import backend
+
+    monkeypatch.setattr(backend, "_RETURN_S", 0.1)
+    endpoint = SlowToTell(fragile_table.store.endpoint(2.0))
+    seat = fragile_table.seat("a", endpoint).register().lead()
+    fragile_table.store.server.kill()
+    threading.Timer(0.5, endpoint.may_tell.set).start()
+    seat.backend.stop()
+    assert endpoint.told
+
+
+class SlowToTell:
+    """An endpoint whose lost connections are told only when the test allows it."""
+
+    def __init__(self, endpoint):
+        self._endpoint, self.may_tell, self.told = endpoint, threading.Event(), False
+
+    def __getattr__(self, name):
+        return getattr(self._endpoint, name)
+
+    def connect(self):
+        return _SlowStore(self._endpoint.connect(), self)
+
+
+class _SlowStore:
+    def __init__(self, store, how):
+        self._store, self._how = store, how
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+    def wait(self, keys, timeout):
+        try:
+            self._store.wait(keys, timeout)
+        except RuntimeError:
+            assert self._how.may_tell.wait(20)
+            self._how.told = True
+            raise
