@@ -3,8 +3,8 @@
     python -m rdzv_client.run --rdzv-backend=etcd-v3 ... train.py ...
 
 does what `torchrun --rdzv-backend=etcd-v3 ... train.py ...` does, with the same arguments. From
-torch 2.5 on torchrun finds these backends by itself where elasticjob is installed. This command is
-for torch 2.4, which has no plug-ins, and for where the package lies on PYTHONPATH alone.
+torch 2.6 on torchrun finds these backends by itself where elasticjob is installed. This command is
+for torch 2.4 and 2.5, which have no plug-ins, and for where the package lies on PYTHONPATH alone.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def _logs(parser: argparse.ArgumentParser) -> None:
 def _submit(parser: argparse.ArgumentParser) -> None:
     parser.usage = f"{_program()} submit NAME --image IMAGE [options] -- COMMAND [ARGUMENT ...]"
     _named(parser)
-    parser.add_argument("--image", required=True, help="has torch 2.5 or newer, and the script")
+    parser.add_argument("--image", required=True, help="has torch 2.6 or newer, and the script")
     size = parser.add_argument_group("how many workers")
     size.add_argument(
         "--min", type=_positive, default=1, help="no round with fewer of them (default: 1)"
