@@ -33,7 +33,7 @@ def test_a_jobs_way_to_its_end(job, kubectl):
     row = shown(kubectl, "--output=wide")
     assert list(row) == [
         *("NAME", "PHASE", "ROUND", "WORLD", "READY", "AGE"),
-        *("MIN", "MAX", "RESTARTS", "REASON"),
+        *("MIN", "MAX", "STEP", "SPARES", "RESTARTS", "REASON"),
     ]
     assert (row["PHASE"], row["READY"], row["REASON"]) == ("Complete", "0/2", "RoundSucceeded")
 
