@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from rounds import until
 
 from rdzv_client import publication, wire
 from rdzv_client.backends import StoreUnavailable
@@ -105,6 +106,7 @@ def test_a_thread_that_torch_lets_go_late_is_awaited_for_the_process_would_be_ab
     endpoint = SlowToTell(fragile_table.store.endpoint(2.0))
     seat = fragile_table.seat("a", endpoint).register().lead()
     fragile_table.store.server.kill()
+    until(lambda: endpoint.is_lost and not endpoint.is_there())
     threading.Timer(0.5, endpoint.may_tell.set).start()
     seat.backend.stop()
     assert endpoint.told
@@ -114,7 +116,8 @@ class SlowToTell:
     """An endpoint whose lost connections are told only when the test allows it."""
 
     def __init__(self, endpoint):
-        self._endpoint, self.may_tell, self.told = endpoint, threading.Event(), False
+        self._endpoint, self.may_tell = endpoint, threading.Event()
+        self.is_lost = self.told = False
 
     def __getattr__(self, name):
         return getattr(self._endpoint, name)
@@ -128,12 +131,13 @@ class _SlowStore:
         self._store, self._how = store, how
 
     def __getattr__(self, name):
-        return getattr(self._store, name)
+        def call(*args):
+            try:
+                return getattr(self._store, name)(*args)
+            except RuntimeError:
+                self._how.is_lost = True
+                assert self._how.may_tell.wait(20)
+                self._how.told = True
+                raise
 
-    def wait(self, keys, timeout):
-        try:
-            self._store.wait(keys, timeout)
-        except RuntimeError:
-            assert self._how.may_tell.wait(20)
-            self._how.told = True
-            raise
+        return call
