@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import groupby
 from typing import Final
 
 from elasticjob_operator import api
@@ -82,9 +83,9 @@ def _conditions(told: tuple[api.Condition, ...], now: datetime) -> Iterator[str]
     yield ""
     header, *lines = align([("condition", "status", "since", "reason"), *rows])
     yield header
-    for line, condition in zip(lines, told, strict=True):
-        yield line
-        yield from _wrapped(condition.message)
+    for message, alike in groupby(zip(lines, told, strict=True), lambda one: one[1].message):
+        yield from (line for line, _ in alike)
+        yield from _wrapped(message)
 
 
 def _members(told: api.RendezvousStatus) -> Iterator[str]:

@@ -18,11 +18,14 @@ class Told:
 
 
 def since(told: Told, job: api.ElasticJob, now: datetime) -> tuple[list[str], Told]:
-    """Return a line for each round and each state that was not told yet, and what is told then."""
+    """Return a line for each round and each state that was not told yet, and what is told then.
+
+    A state that says nothing but the round is not told beside it.
+    """
     rounds = [one for one in job.status.rendezvous.history if one.round > told.round]
     lines = [line for one in rounds for line in _round(one, now)]
     state = _state(job)
-    if state != told.state:
+    if state != told.state and not any(state.endswith(timeline.words(one)) for one in rounds):
         lines.append(f"{now:%H:%M:%S}  {state}")
     return lines, Told(rounds[-1].round if rounds else told.round, state)
 

@@ -6,7 +6,7 @@ import builders
 import pytest
 from builders import NOW
 
-from elasticjob_operator import api, conditions
+from elasticjob_operator import api, conditions, timeline
 from elasticjob_operator.cli import job_page, listing, news, terminal
 from elasticjob_operator.progress import Progress, Straggler
 from elasticjob_operator.timestamps import stamp
@@ -150,6 +150,19 @@ def test_a_jobs_page_says_how_it_is_who_is_in_it_and_what_failed():
     ]
 
 
+def test_a_sentence_that_conditions_share_is_said_once():
+    kinds = ("Ready", "Progressing", "Complete", "Failed")
+    ends = tuple(
+        condition(kind, kind == "Complete", "RoundSucceeded", "it ended") for kind in kinds
+    )
+    store = condition("RendezvousReady", False, "JobOver", "the run is closed")
+    page = job_page.render(a_job(RUNNING.model_copy(update={"conditions": (store, *ends)})), NOW)
+    [at] = [number for number, line in enumerate(page) if line.startswith("condition")]
+    assert [line.split()[0] for line in page[at + 1 : at + 8]] == [
+        *("RendezvousReady", "the", *kinds, "it")
+    ]
+
+
 def test_steps_spares_and_the_autoscaler_are_named_where_there_are_any():
     status = RUNNING.model_copy(update={"spares": 1, "autoscaler": "digits"})
     job = builders.a_job(status=status, replica_step=2, spare_replicas=3)
@@ -192,6 +205,16 @@ def test_rounds_that_were_formed_meanwhile_are_all_told():
     lines, told = news.since(told, a_job(RUNNING.model_copy(update={"rendezvous": later})), NOW)
     assert [line.split("  ")[1][:7] for line in lines[::2]] == ["round 2", "round 3"]
     assert told.round == 3
+
+
+def test_a_state_that_says_nothing_but_the_round_is_not_told_beside_it():
+    formed = RUNNING.rendezvous.history[0]
+    trains = condition("Progressing", True, "Training", timeline.words(formed))
+    job = a_job(RUNNING.model_copy(update={"conditions": (trains,)}))
+    lines, told = news.since(news.Told(), job, NOW)
+    assert [line.split("  ")[1][:7] for line in lines[:1]] == ["round 1"]
+    assert len(lines) == 2, "the round, and who is in it"
+    assert news.since(told, job, NOW) == ([], told)
 
 
 def test_the_end_is_told_by_its_own_sentence():
