@@ -15,6 +15,8 @@ from elasticjob_operator.autoscaling import Autoscaling
 from elasticjob_operator.failure_policy import FailurePolicy
 from elasticjob_operator.model import Model
 from elasticjob_operator.progress import Progress
+from elasticjob_operator.rendezvous_spec import Rendezvous
+from elasticjob_operator.run_policy import RunPolicy
 
 GROUP = "rdzv.dev"
 VERSION = "v1alpha1"
@@ -33,90 +35,10 @@ HISTORY_ROUNDS = 20
 LISTED_MEMBERS = 256
 LISTED_HISTORY_MEMBERS = 64
 
-URL = r"^https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$"
 Replicas = Annotated[int, Field(ge=1, le=MAX_REPLICAS)]
 
 
 # --- spec --------------------------------------------------------------------------------------
-
-
-class Storage(Model):
-    """A volume for each member of the job's own etcd, deleted with the job."""
-
-    size: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(Mi|Gi|Ti|M|G|T)$", max_length=16)]
-    """How large, such as `1Gi`; at least 256Mi, since etcd sets room aside for its log."""
-    storage_class_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
-    """The StorageClass; the cluster's default when left out."""
-
-
-SECRET_KEYS = ("ca.crt", "tls.crt", "tls.key", "username", "password")
-"""What a Secret with credentials may hold: any of them, those that belong together both."""
-
-
-class SecretRef(Model):
-    """A Secret in the job's namespace."""
-
-    name: Annotated[str, Field(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
-    """Its name."""
-
-
-class Etcd(Model):
-    """The etcd (v3 API) in which the workers meet."""
-
-    members: Literal[1, 3] = 1
-    """How many members the job's own etcd has. One that is lost is replaced, and filled again by
-    the workers; with three, the others go on without it."""
-    storage: Storage | None = None
-    """A volume for each member of the job's own etcd. Without it, a member that is replaced comes
-    back empty, which costs the job nothing: the others, or the workers, bring back what it had."""
-
-    endpoints: Annotated[
-        tuple[Annotated[str, Field(pattern=URL)], ...],
-        Field(max_length=16),
-    ] = ()
-    """Client URLs of an etcd that is already there, such as `https://etcd.infra.svc:2379`. When
-    empty, the operator runs an etcd for this job alone, with TLS."""
-    secret_ref: SecretRef | None = None
-    """The Secret with what it takes to be let in at the endpoints: any of the keys `ca.crt`,
-    `tls.crt` with `tls.key`, and `username` with `password`. It is mounted into the training
-    container; the operator reads it, too, for which its chart needs rbac.readSecrets=true."""
-
-
-class Rendezvous(Model):
-    """How workers find each other and agree on a round."""
-
-    backend: Literal["etcd", "c10d"] = "etcd"
-    """In which kind of store the workers meet. etcd: in an etcd. c10d: in a torch TCPStore, hosted
-    by a pod of its own that runs the training image, with no storage and no other image; one that
-    is lost is replaced, and filled again by the workers. The image's python3 must have torch."""
-    etcd: Etcd = Etcd()
-    """The etcd (v3 API) in which the workers meet."""
-    join_timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
-    """How long a worker waits for a round before it gives up and its pod fails. It does not run
-    while pods of the job wait for a node."""
-    last_call_seconds: Annotated[int, Field(ge=0, le=3600)] = 30
-    """How long a round with at least minReplicas workers waits for further ones that are expected.
-    It ends at once when nobody else is expected."""
-    admission_window_seconds: Annotated[int, Field(ge=0, le=3600)] = 3
-    """How long newcomers gather before a standing round is broken for them, so that a scale-out
-    costs one new round. They wait for further ones that are expected for up to
-    lastCallSeconds."""
-    admission_interval_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
-    """How long a round trains at least before it is broken for newcomers, replacements among them:
-    each admission costs every worker a restart. Who is lost is not waited for."""
-    lease_seconds: Annotated[int, Field(ge=2, le=300)] = 5
-    """How long a worker may be silent before the others go on without it. The operator reports
-    pods that ended well before that."""
-
-
-class Backoff(Model):
-    """How long the replacement of a pod waits that would come to the same end again."""
-
-    initial_seconds: Annotated[int, Field(ge=0, le=3600)] = 1
-    """The wait after the first failure; it doubles with every further one, and begins anew after
-    a pod that had run for ten minutes."""
-    max_seconds: Annotated[int, Field(ge=0, le=86_400)] = 30
-    """The longest wait."""
 
 
 class GangScheduling(Model):
@@ -129,30 +51,6 @@ class GangScheduling(Model):
     `scheduler-plugins-scheduler` and `volcano`."""
     queue: Annotated[str, Field(min_length=1, max_length=253)] | None = None
     """Volcano's queue; its own default when left out."""
-
-
-class RunPolicy(Model):
-    """What happens around the run."""
-
-    suspend: bool = False
-    """Whether the job is to stand still. Its pods are deleted, with their own grace period to save
-    their work, and its own store with them; nothing of that counts as a failure. Set to false
-    again, it goes on with the next round. A job that is created so has no pods until then."""
-    active_deadline_seconds: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
-    """How long the job may run, from status.startTime, before it is Failed. Being suspended does
-    not count: startTime is set anew when the job is resumed."""
-    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
-    """How long the job is kept, with its pods and their logs, after it is Complete or Failed; then
-    it is deleted. Kept for good when left out."""
-    backoff: Backoff = Backoff()
-    """How long the replacement of a pod waits that failed by itself, was killed where it ran, or
-    was refused by its node. Pods that were taken away are replaced at once."""
-    clean_pod_policy: Literal["Running", "All", "None"] = "Running"
-    """Which pods are deleted when the job is over: those still Running, All of them, or None.
-    Deleted pods take their logs with them."""
-    failed_pods_history_limit: Annotated[int, Field(ge=0, le=1000)] = 10
-    """How many pods that failed are kept for their logs while the job goes on, the newest ones, of
-    each index one. What becomes of them in the end says cleanPodPolicy."""
 
 
 class ElasticJobSpec(Model):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-from elasticjob_operator import api, cluster
+from elasticjob_operator import api, cluster, rendezvous_spec
 from elasticjob_operator.provisioning import addresses, credentials, names
 from elasticjob_operator.settings import Settings
 from elasticjob_operator.stores import access
@@ -84,7 +84,7 @@ class StoreAccess:
             content = {
                 key: b64decode(value).decode()
                 for key, value in (found.get("data") or {}).items()
-                if key in api.SECRET_KEYS
+                if key in rendezvous_spec.SECRET_KEYS
             }
             return Shown(access.from_secret(content, secure=secure), read_at=now)
         except UnicodeDecodeError:

@@ -5,7 +5,7 @@ import json
 import builders
 import pytest
 
-from elasticjob_operator import api, pods, provisioning
+from elasticjob_operator import pods, provisioning, rendezvous_spec
 from elasticjob_operator.settings import Settings
 
 EXTERNAL = {"endpoints": ["https://etcd:2379"], "secret_ref": {"name": "etcd-login"}}
@@ -27,7 +27,7 @@ def checked(kubectl, manifest):
     assert "Warning" not in done.stderr
 
 
-ON_DISK = api.Storage(size="1Gi", storage_class_name="fast")
+ON_DISK = rendezvous_spec.Storage(size="1Gi", storage_class_name="fast")
 STORES = {
     "one": {},
     "three": {"etcd": {"members": 3}},

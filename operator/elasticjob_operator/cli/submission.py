@@ -8,7 +8,7 @@ from typing import Any
 import pydantic
 from pydantic.alias_generators import to_camel
 
-from elasticjob_operator import api
+from elasticjob_operator import api, rendezvous_spec, run_policy
 
 
 class Contradiction(Exception):
@@ -35,9 +35,9 @@ def spec(options: argparse.Namespace) -> api.ElasticJobSpec:
     if options.max_restarts is not None:
         more["max_restarts"] = options.max_restarts
     if options.backend:
-        more["rendezvous"] = api.Rendezvous(backend=options.backend)
+        more["rendezvous"] = rendezvous_spec.Rendezvous(backend=options.backend)
     if options.suspend:
-        more["run_policy"] = api.RunPolicy(suspend=True)
+        more["run_policy"] = run_policy.RunPolicy(suspend=True)
     try:
         return api.ElasticJobSpec(
             min_replicas=options.min,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from elasticjob_operator import api, labels
+from elasticjob_operator import api, labels, rendezvous_spec
 from elasticjob_operator.authority import KeyPair
 from elasticjob_operator.provisioning import addresses, names
 from elasticjob_operator.provisioning.objects import Manifest, owned
@@ -65,7 +65,7 @@ def worker_volume(job: api.ElasticJob, settings: Settings) -> Manifest | None:
         secret: Manifest = {"secretName": _name(job, settings, labels.WORKER)}
     elif reference := job.spec.rendezvous.etcd.secret_ref:
         # Nothing else that may be in it; optional is which of these are.
-        items = [{"key": key, "path": key} for key in api.SECRET_KEYS]
+        items = [{"key": key, "path": key} for key in rendezvous_spec.SECRET_KEYS]
         secret = {"secretName": reference.name, "items": items, "optional": True}
     else:
         return None

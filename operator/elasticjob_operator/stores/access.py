@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from elasticjob_operator import api
+from elasticjob_operator import rendezvous_spec
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ def from_secret(content: Mapping[str, str], *, secure: bool) -> Access:
     Raises:
         ValueError: it is of no use; the text says why, and no value.
     """
-    given = {key: content[key] for key in api.SECRET_KEYS if content.get(key)}
+    given = {key: content[key] for key in rendezvous_spec.SECRET_KEYS if content.get(key)}
     if not given:
-        raise ValueError(f"has none of the keys {', '.join(api.SECRET_KEYS)}")
+        raise ValueError(f"has none of the keys {', '.join(rendezvous_spec.SECRET_KEYS)}")
     for one, other in (("tls.crt", "tls.key"), ("username", "password")):
         if (one in given) != (other in given):
             there, missing = (one, other) if one in given else (other, one)

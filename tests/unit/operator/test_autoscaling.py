@@ -4,7 +4,7 @@ import pytest
 from builders import a_job, a_pod, a_round, ended, seen, unschedulable
 from decisions import SETTINGS, kinds, planned, told
 
-from elasticjob_operator import actions, api, conditions, plan, report
+from elasticjob_operator import actions, conditions, plan, report, run_policy
 from elasticjob_operator.autoscaling import Autoscaling
 from elasticjob_operator.provisioning import autoscaler
 
@@ -71,7 +71,7 @@ def test_a_refusal_is_told_unless_something_else_is_in_the_way():
     ("edit", "first"),
     [
         ({"autoscaling": None}, "Provision"),
-        ({"run_policy": api.RunPolicy(suspend=True)}, "StopAutoscaling"),
+        ({"run_policy": run_policy.RunPolicy(suspend=True)}, "StopAutoscaling"),
     ],
     ids=["no longer wanted", "suspended"],
 )
@@ -95,7 +95,7 @@ def test_it_goes_when_the_job_is_over():
 
 
 def test_a_job_without_one_has_none_deleted():
-    assert kinds(running().wants(run_policy=api.RunPolicy(suspend=True)))[0] == "FollowStore"
+    assert kinds(running().wants(run_policy=run_policy.RunPolicy(suspend=True)))[0] == "FollowStore"
     never = plan.plan(running().observed, SETTINGS).actions
     assert not [step for step in never if isinstance(step, actions.StopAutoscaling)]
 

@@ -7,7 +7,7 @@ import pytest
 from builders import a_job, a_pod, seen
 from decisions import created, deleted, planned, told
 
-from elasticjob_operator import blueprint
+from elasticjob_operator import blueprint, run_policy
 
 EDITED = {"spec": {"containers": [{"name": "trainer", "image": "trainer:2"}]}}
 NOW = blueprint.digest(a_job().spec)
@@ -85,7 +85,7 @@ def test_a_job_whose_image_has_the_client_has_none_of_its_own():
 
 def test_a_resumed_job_gets_the_operators():
     suspended = told(standing("client:1", "client:1")).wants(
-        run_policy=builders.api.RunPolicy(suspend=True)
+        run_policy=run_policy.RunPolicy(suspend=True)
     )
     assert client_of(suspended) == "client:1", "its pods are still ending"
     assert client_of(suspended.pods()) == ""

@@ -7,7 +7,7 @@ import builders
 import pytest
 from cryptography import x509
 
-from elasticjob_operator import api, pods, provisioning
+from elasticjob_operator import pods, provisioning, rendezvous_spec
 from elasticjob_operator.authority import Authority
 from elasticjob_operator.provisioning import addresses, credentials
 from elasticjob_operator.settings import Settings
@@ -133,7 +133,7 @@ def test_a_secret_of_the_users_is_mounted_into_the_training_container_alone():
     pod = worker(builders.a_job(rendezvous={"etcd": etcd}, template=template))["spec"]
     assert mounted(pod) == {"trainer": "etcd-login"}
     (volume,) = (v["secret"] for v in pod["volumes"] if "secret" in v)
-    assert [item["path"] for item in volume["items"]] == list(api.SECRET_KEYS)
+    assert [item["path"] for item in volume["items"]] == list(rendezvous_spec.SECRET_KEYS)
     assert volume["optional"] is True, "which of the keys there are is the user's choice"
 
 

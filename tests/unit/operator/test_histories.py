@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from small_cluster import SmallCluster
 
-from elasticjob_operator import actions, api, conditions
+from elasticjob_operator import actions, conditions, run_policy
 from elasticjob_operator.autoscaling import Autoscaling
 from elasticjob_operator.failure_policy import (
     AvoidNodes,
@@ -78,7 +78,7 @@ class Histories(RuleBasedStateMachine):
             self.bring_up()
 
     def run_policy(self, **fields):
-        return api.RunPolicy(failed_pods_history_limit=self.limit, **fields)
+        return run_policy.RunPolicy(failed_pods_history_limit=self.limit, **fields)
 
     @property
     def status(self):

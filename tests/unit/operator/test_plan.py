@@ -5,7 +5,7 @@ import pytest
 from builders import a_job, a_pod, a_round, deleting, ended, outlived, pending, seen, settings
 from decisions import created, deleted, kinds, marked_gone, planned, told, written
 
-from elasticjob_operator import actions, api, closing, plan
+from elasticjob_operator import actions, api, closing, plan, run_policy
 from elasticjob_operator.policies import scale, slow_start
 
 # --- starting ----------------------------------------------------------------------------------
@@ -284,7 +284,7 @@ def test_an_external_store_is_emptied():
     ],
 )
 def test_which_pods_are_deleted_when_the_job_is_over(policy, gone):
-    now = finished(late=[a_pod(2)]).wants(run_policy=api.RunPolicy(clean_pod_policy=policy))
+    now = finished(late=[a_pod(2)]).wants(run_policy=run_policy.RunPolicy(clean_pod_policy=policy))
     assert deleted(told(now).later(closing.CLOSING_GRACE_S)) == gone
 
 

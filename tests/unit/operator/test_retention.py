@@ -6,12 +6,12 @@ import builders
 from builders import a_job, a_pod, ended, outlived, seen
 from decisions import created, deleted, planned, told
 
-from elasticjob_operator import actions, api
+from elasticjob_operator import actions, run_policy
 
 
 def kept(limit, *pods, **spec):
     """A job that keeps so many failed pods, and is told of these."""
-    policy = api.RunPolicy(failed_pods_history_limit=limit, **spec)
+    policy = run_policy.RunPolicy(failed_pods_history_limit=limit, **spec)
     return told(seen(a_job(run_policy=policy, max_restarts=99, at_most=9)).pods(*pods))
 
 
@@ -41,14 +41,14 @@ def test_the_reason_has_the_number():
 
 def test_a_pod_goes_only_when_the_status_knows_how_it_ended():
     """Else an operator that is killed before it has said so would count a pod that vanished."""
-    job = a_job(run_policy=api.RunPolicy(failed_pods_history_limit=0), max_restarts=99)
+    job = a_job(run_policy=run_policy.RunPolicy(failed_pods_history_limit=0), max_restarts=99)
     now = seen(job).pods(*replaced(2))
     assert deleted(now) == []
     assert deleted(told(now)) == ["digits-0-0", "digits-1-0"]
 
 
 def test_a_pod_stays_as_long_as_its_replacement_waits_for_its_back_off():
-    backoff = api.Backoff(initial_seconds=100, max_seconds=100)
+    backoff = run_policy.Backoff(initial_seconds=100, max_seconds=100)
     now = kept(0, a_pod(0), failed(1, ago_s=40), backoff=backoff)
     assert (deleted(now), created(now), planned(now).after_s) == ([], [], 60)
     due = now.later(60)

@@ -7,10 +7,10 @@ import pytest
 from builders import a_job, a_pod, a_round, deleting, ended, seen, settings
 from decisions import created, deleted, kinds, news, planned, told, written
 
-from elasticjob_operator import actions, api, closing, conditions, report
+from elasticjob_operator import actions, api, closing, conditions, report, run_policy
 
-SUSPENDED = api.RunPolicy(suspend=True)
-RUNS = api.RunPolicy()
+SUSPENDED = run_policy.RunPolicy(suspend=True)
+RUNS = run_policy.RunPolicy()
 BOTH = (a_pod(0), a_pod(1))
 
 
@@ -155,7 +155,7 @@ def test_the_start_is_when_the_job_was_last_resumed():
 
 
 def limited(seconds):
-    return running().wants(run_policy=api.RunPolicy(active_deadline_seconds=seconds))
+    return running().wants(run_policy=run_policy.RunPolicy(active_deadline_seconds=seconds))
 
 
 def test_a_job_beyond_its_deadline_is_failed():
@@ -172,10 +172,10 @@ def test_a_job_that_finished_by_its_deadline_is_complete():
 
 
 def test_being_suspended_does_not_count_towards_the_deadline():
-    asleep = api.RunPolicy(active_deadline_seconds=100, suspend=True)
+    asleep = run_policy.RunPolicy(active_deadline_seconds=100, suspend=True)
     now = suspended().wants(run_policy=asleep).later(1000)
     assert planned(now).over is None
-    resumed = told(now).wants(run_policy=api.RunPolicy(active_deadline_seconds=100))
+    resumed = told(now).wants(run_policy=run_policy.RunPolicy(active_deadline_seconds=100))
     assert planned(resumed).over is None
     assert planned(told(resumed).later(99)).over is None
     assert planned(told(resumed).later(100)).over.reason == "DeadlineExceeded"
@@ -185,7 +185,7 @@ def test_being_suspended_does_not_count_towards_the_deadline():
 
 
 def kept(seconds, *, pods=None):
-    policy = api.RunPolicy(ttl_seconds_after_finished=seconds)
+    policy = run_policy.RunPolicy(ttl_seconds_after_finished=seconds)
     pods = pods or [ended(pod, 0) for pod in BOTH]
     return running().wants(run_policy=policy).pods(*pods).store_pods()
 
@@ -216,7 +216,7 @@ def test_without_a_limit_it_is_kept():
 
 @pytest.mark.parametrize(("failures", "delay_s"), [(1, 5), (2, 10), (3, 20), (9, 60)])
 def test_how_long_a_failed_pods_replacement_waits_can_be_chosen(failures, delay_s):
-    policy = api.RunPolicy(backoff=api.Backoff(initial_seconds=5, max_seconds=60))
+    policy = run_policy.RunPolicy(backoff=run_policy.Backoff(initial_seconds=5, max_seconds=60))
     before = api.ElasticJobStatus(restarts=api.Restarts(pod=failures - 1))
     failed = ended(a_pod(1), 1, finished_at=builders.NOW)
     now = seen(a_job(max_restarts=99, run_policy=policy)).told(before).pods(a_pod(0), failed)

@@ -9,7 +9,7 @@ import pytest
 from builders import a_job, a_pod, a_round, a_store_pod, ended, pending, seen, stuck, unschedulable
 from decisions import planned
 
-from elasticjob_operator import api, conditions, pod_facts, policies, report
+from elasticjob_operator import conditions, pod_facts, policies, report, run_policy
 from elasticjob_operator.failure_policy import (
     FailureBudget,
     FailurePolicy,
@@ -22,7 +22,7 @@ TABLE = (ROOT / "docs" / "states.md").read_text()
 BOTH = (a_pod(0), a_pod(1))
 FINISHED = (ended(a_pod(0), 0), ended(a_pod(1), 0))
 FAILED = (a_pod(0), ended(a_pod(1), 1, finished_at=builders.NOW))
-SUSPENDED = api.RunPolicy(suspend=True)
+SUSPENDED = run_policy.RunPolicy(suspend=True)
 NO_STORE = seen().silent_store()
 REFUSED = report.Outcome(refusal='pods "digits-0-0" is forbidden: exceeded quota: gpus')
 
@@ -90,7 +90,7 @@ SITUATIONS = {
     ),
     "noProgressRounds rounds in a row that got nowhere": got_nowhere(),
     "it ran for activeDeadlineSeconds": told(
-        standing(*BOTH, snapshot=job(run_policy=api.RunPolicy(active_deadline_seconds=60)))
+        standing(*BOTH, snapshot=job(run_policy=run_policy.RunPolicy(active_deadline_seconds=60)))
     ).later(60),
     # standing still
     "runPolicy.suspend, its pods are ending": standing(*BOTH).wants(run_policy=SUSPENDED),

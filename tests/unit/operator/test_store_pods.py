@@ -7,7 +7,7 @@ import pytest
 from builders import NOW, a_job, a_pod, a_round, a_store_pod, seen
 from decisions import kinds, planned, told
 
-from elasticjob_operator import api, conditions, report
+from elasticjob_operator import api, conditions, report, run_policy
 from elasticjob_operator.provisioning import etcd, stateful_sets
 from elasticjob_operator.settings import Settings
 from elasticjob_operator.timestamps import stamp
@@ -36,7 +36,7 @@ def progressing(status):
         (without_pods().store_pods(a_store_pod(ready=False)), []),
         (without_pods().store(reachable=True), []),
         (without_pods(etcd={"endpoints": ["http://etcd:2379"]}), []),
-        (without_pods().wants(run_policy=api.RunPolicy(suspend=True)), []),
+        (without_pods().wants(run_policy=run_policy.RunPolicy(suspend=True)), []),
     ],
     ids=["etcd", "c10d", "one of three", "young", "there", "answers", "not ours", "suspended"],
 )
