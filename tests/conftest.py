@@ -3,7 +3,14 @@
 import os
 from contextlib import ExitStack
 
+import hypothesis
 import pytest
+
+# An example may take as long as the machine is busy: no test asks how long.
+hypothesis.settings.register_profile(
+    "any speed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any speed")
 
 # torch looks up the name of every peer. On a machine whose DNS does not answer that takes 5 s each
 # time, unless the resolver is told to give up sooner; it reads this once, before the first look-up.
