@@ -361,3 +361,17 @@ def test_a_round_record_that_is_no_round_is_an_error_of_state(run):
     run.options = options.parse({"lease_ttl": 2, "join_timeout": 30})
     with pytest.raises(api.RendezvousStateError, match="not valid JSON"):
         Entry(run.member("a", 0)).result()
+
+
+def test_a_standing_round_that_is_overwritten_disturbs_nobody_who_works_in_it(run):
+    from rdzv_client import api
+
+    run.settings(expected=2)
+    run.options = options.parse({"lease_ttl": 2, "join_timeout": 30})
+    handlers = run.member("a", 0), run.member("b", 1)
+    enter(*handlers)
+    run.store.corrupt_round(run.keys, b"no round")
+    assert not handlers[0]._session.wait(lambda: handlers[0].num_nodes_waiting() == 1, 1)
+    for entry in [Entry(handler) for handler in handlers]:
+        with pytest.raises(api.RendezvousStateError, match=r"not valid JSON|is not a round"):
+            entry.result()

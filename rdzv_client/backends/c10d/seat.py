@@ -58,10 +58,12 @@ class Seat:
         return value
 
     def note(self, value: bytes) -> None:
+        """Take note of it; of what cannot be read, that nothing is known any more."""
         try:
             lead = leads.decode(self.layout.round, value)
         except wire.WireError as error:
-            log.warning("Ignored what stands in the store: %s", error)
+            log.warning("Cannot read what stands in the store: %s", error)
+            self.noted = None
             return
         with self._lock:
             if lead.is_newer_than(self.noted.lead if self.noted else None):
