@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 from rdzv_client import etcdv3
 from rdzv_client.etcdv3 import messages
@@ -88,7 +87,7 @@ def _is_bare(op: messages.Op) -> bool:
 
 def _under(lease: int, ops: Sequence[messages.Op]) -> list[messages.Op]:
     return [
-        replace(op, lease=lease) if isinstance(op, messages.Put) and not op.lease else op
+        op._replace(lease=lease) if isinstance(op, messages.Put) and not op.lease else op
         for op in ops
     ]
 

@@ -81,12 +81,7 @@ def header(body: Document) -> Header:
             f"header: missing, this is no answer of etcd: {fields.shown(body)}"
         )
     raw = fields.child(body, "header")
-    return Header(
-        cluster_id=fields.integer(raw, "cluster_id"),
-        member_id=fields.integer(raw, "member_id"),
-        revision=fields.integer(raw, "revision"),
-        raft_term=fields.integer(raw, "raft_term"),
-    )
+    return Header(fields.integer(raw, "cluster_id"), fields.integer(raw, "revision"))
 
 
 def range_result(body: Document) -> RangeResult:
@@ -141,6 +136,7 @@ def keep_alive_result(body: Document) -> LeaseResult:
 def status(body: Document) -> Status:
     return Status(
         header=header(body),
+        member_id=fields.integer(fields.child(body, "header"), "member_id"),
         version=fields.text(body, "version"),
         leader=fields.integer(body, "leader"),
         db_size_bytes=fields.integer(body, "dbSize"),

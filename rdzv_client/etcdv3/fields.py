@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from typing import Any
 
 from rdzv_client.etcdv3 import errors
 from rdzv_client.etcdv3.messages import Document
 
-_NUMBER = re.compile(r"-?[0-9]{1,20}")  # of 64 bits
+_DECODER = json.JSONDecoder()
+_LONGEST_NUMBER = 20  # of 64 bits, in characters
 _SHOWN_CHARS = 200  # of something unexpected, in an error
 
 
 def parse(raw: bytes, what: str) -> Document:
     """The JSON object in ``raw``."""
     try:
-        value = json.loads(raw.decode())
+        value = _DECODER.decode(raw.decode())
     except (ValueError, RecursionError) as error:
         raise errors.ResponseInvalid(f"{what} is not JSON ({error}): {shown(raw)}") from error
     if not isinstance(value, dict):
@@ -58,10 +58,11 @@ def integer(raw: Document, name: str) -> int:
     value = raw.get(name)
     if value is None:
         return 0
-    if type(value) is int:
+    if isinstance(value, str) and len(value) <= _LONGEST_NUMBER and value.isascii():
+        if value.removeprefix("-").isdigit():
+            return int(value)
+    elif type(value) is int:
         return value
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
-        return int(value)
     raise _wrong(name, "a 64-bit number", value)
 
 

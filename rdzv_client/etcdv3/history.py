@@ -26,14 +26,14 @@ class History:
 
     def note(self, batch: messages.WatchBatch) -> None:
         """Remember what a batch shows. Raises Resync when it is of another cluster."""
+        cluster_id = batch.header.cluster_id
         if self._cluster_id == 0:
-            self._cluster_id = batch.cluster_id
-        if self._cluster_id != batch.cluster_id:
-            raise errors.Resync(
-                f"this is cluster {batch.cluster_id:x}, it was {self._cluster_id:x}"
-            )
-        puts = (event.kv for event in reversed(batch.events) if event.kind == "put")
-        self._last_put = next(puts, self._last_put)
+            self._cluster_id = cluster_id
+        if self._cluster_id != cluster_id:
+            raise errors.Resync(f"this is cluster {cluster_id:x}, it was {self._cluster_id:x}")
+        for event in batch.events:
+            if event.kind == "put":
+                self._last_put = event.kv
 
     def confirm(self) -> None:
         """Raises Resync when what was seen last is not there; EtcdError when it cannot be read."""

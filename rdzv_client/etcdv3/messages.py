@@ -1,13 +1,14 @@
 """What is said to etcd and heard from it: keys, events, conditions, operations, results.
 
 Pure values. ``requests`` turns them into the JSON of etcd's HTTP gateway, ``answers`` reads it.
+What is made by the dozen is a tuple, which takes a fifth of the time of a frozen dataclass.
 Keys are text; bytes in a key that are not UTF-8 survive as surrogate escapes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Document = dict[str, Any]
 
@@ -15,18 +16,14 @@ Sort = Literal["key", "-key", "create", "-create", "mod", "-mod", "version", "-v
 """What a range is ordered by; a leading minus means descending."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """Who answered, and how far its history goes."""
 
     cluster_id: int = 0
-    member_id: int = 0
     revision: int = 0
-    raft_term: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class KeyValue:
+class KeyValue(NamedTuple):
     """A key as it was at ``mod_revision``; ``lease`` is 0 when it is under none."""
 
     key: str
@@ -37,8 +34,7 @@ class KeyValue:
     lease: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One change. A delete's ``kv`` holds the key and the revision of the delete alone."""
 
     kind: Literal["put", "delete"]
@@ -49,8 +45,7 @@ class Event:
 # Ranges of keys
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRange:
+class KeyRange(NamedTuple):
     """The keys from ``key`` up to but without ``end``; just ``key`` when ``end`` is empty.
 
     Who watches it with ``deletes_only`` is not told of what is put there.
@@ -93,8 +88,7 @@ def decode_key(raw: bytes) -> str:
 # Conditions and operations of a transaction
 
 
-@dataclass(frozen=True, slots=True)
-class Compare:
+class Compare(NamedTuple):
     """Holds when the key's ``target`` stands to ``operand`` as ``relation`` says.
 
     With ``end``, when that is so for all keys from ``key`` up to it.
@@ -139,8 +133,7 @@ def value_is(key: str, value: bytes) -> Compare:
     return Compare(key, "VALUE", value)
 
 
-@dataclass(frozen=True, slots=True)
-class Get:
+class Get(NamedTuple):
     """Read a range. 0 or None means "not restricted"; ``revision`` 0 is the newest."""
 
     keys: KeyRange
@@ -156,8 +149,7 @@ class Get:
     max_create_revision: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(NamedTuple):
     """Write a key. ``ignore_lease`` keeps the lease the key is under."""
 
     key: str
@@ -167,8 +159,7 @@ class Put:
     ignore_lease: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(NamedTuple):
     """Delete a range."""
 
     keys: KeyRange
@@ -268,20 +259,21 @@ class LeaseResult(_Result):
 class Status(_Result):
     """One member about itself; ``leader`` is the leader's member id, 0 when there is none."""
 
+    member_id: int = 0
     version: str = ""
     leader: int = 0
     db_size_bytes: int = 0
     errors: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class WatchBatch(_Result):
+class WatchBatch(NamedTuple):
     """One message of a watch stream: changes of one range in order, never a part of a revision's.
 
     The first of each connection has ``created`` set and no events: from there on no change is
     missed. ``watch_id`` is the one that :meth:`Watch.add` returned.
     """
 
+    header: Header
     watch_id: int = 0
     events: tuple[Event, ...] = ()
     created: bool = False
@@ -290,5 +282,6 @@ class WatchBatch(_Result):
     cancel_reason: str = ""
 
     @property
-    def cluster_id(self) -> int:
-        return self.header.cluster_id
+    def revision(self) -> int:
+        """The store's revision when this was sent."""
+        return self.header.revision

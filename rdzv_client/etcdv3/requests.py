@@ -37,15 +37,6 @@ WATCH_PATH = "/v3/watch"
 KEEP_ALIVE_PATH = "/v3/lease/keepalive"
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
-_GET_NUMBERS = (
-    "revision",
-    "limit",
-    "min_mod_revision",
-    "max_mod_revision",
-    "min_create_revision",
-    "max_create_revision",
-)
-_GET_FLAGS = ("keys_only", "count_only", "serializable")
 _OPERAND_FIELDS = {
     "CREATE": "create_revision",
     "MOD": "mod_revision",
@@ -141,37 +132,32 @@ def _text(raw: bytes) -> str:
 
 
 def _keys(keys: KeyRange) -> Document:
-    body = {"key": _text(keys.key)}
-    return body | {"range_end": _text(keys.end)} if keys.end else body
+    key = _text(keys.key)
+    return {"key": key, "range_end": _text(keys.end)} if keys.end else {"key": key}
 
 
 def _get(op: Get) -> Document:
-    body = _keys(op.keys)
-    for name in _GET_NUMBERS:
-        if number := getattr(op, name):
-            body[name] = str(number)
-    for name in _GET_FLAGS:
-        if getattr(op, name):
+    body: Document = _keys(op.keys)
+    for name, value in zip(op._fields, op, strict=True):
+        if value is True:
             body[name] = True
-    return body | _sort(op)
-
-
-def _sort(op: Get) -> Document:
-    if op.sort is None:
-        return {}
-    order = "DESCEND" if op.sort.startswith("-") else "ASCEND"
-    return {"sort_order": order, "sort_target": op.sort.lstrip("-").upper()}
-
-
-def _unless_zero(name: str, number: int) -> Document:
-    return {name: str(number)} if number else {}
+        elif value and type(value) is int:
+            body[name] = str(value)
+    if op.sort:
+        body["sort_order"] = "DESCEND" if op.sort.startswith("-") else "ASCEND"
+        body["sort_target"] = op.sort.lstrip("-").upper()
+    return body
 
 
 def _put(op: Put) -> Document:
     body: Document = {"key": _text(encode_key(op.key)), "value": _text(op.value)}
-    body |= _unless_zero("lease", op.lease)
-    body |= {"prev_kv": True} if op.prev_kv else {}
-    return body | ({"ignore_lease": True} if op.ignore_lease else {})
+    if op.lease:
+        body["lease"] = str(op.lease)
+    if op.prev_kv:
+        body["prev_kv"] = True
+    if op.ignore_lease:
+        body["ignore_lease"] = True
+    return body
 
 
 def _delete(op: Delete) -> Document:
@@ -188,9 +174,7 @@ def _op(op: Op) -> Document:
 
 def _compare(compare: Compare) -> Document:
     operand = compare.operand
-    to = {"range_end": _text(compare.end)} if compare.end else {}
-    return {
-        **to,
+    body = {
         "key": _text(encode_key(compare.key)),
         "target": compare.target,
         "result": compare.relation,
@@ -198,3 +182,6 @@ def _compare(compare: Compare) -> Document:
         if isinstance(operand, bytes)
         else str(operand),
     }
+    if compare.end:
+        body["range_end"] = _text(compare.end)
+    return body

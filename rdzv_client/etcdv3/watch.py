@@ -215,9 +215,9 @@ class Watch:
     def _ask(self, link: stream.Stream) -> None:
         """Bring what is watched on the stream in line with what is wanted."""
         with self._lock:
+            if self._wanted.keys() == self._asked:
+                return
             wanted = dict(self._wanted)
-        if wanted.keys() == self._asked:
-            return
         cancels = [requests.watch_cancel(watch_id) for watch_id in self._asked - wanted.keys()]
         creates = [
             requests.watch_create(

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from rdzv_client.etcdv3.errors import ResponseInvalid
 from rdzv_client.etcdv3.http1 import Head
 
 _ACCEPT_SALT = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # fixed by the RFC
 _MAX_CONTROL_BYTES = 125
+_LONGER_HEADS = {126: 4, 127: 10}  # bytes, by what stands for the length
 
 
 class Opcode(IntEnum):
@@ -28,11 +29,10 @@ class Opcode(IntEnum):
     PONG = 10
 
 
-_OPCODES = frozenset(int(opcode) for opcode in Opcode)
+_OPCODES = {int(opcode): opcode for opcode in Opcode}
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A whole message, joined from its fragments."""
 
     opcode: Opcode
@@ -76,6 +76,16 @@ def _masked(payload: bytes, mask: bytes) -> bytes:
     return mixed.to_bytes(length, "big")
 
 
+def _opcode(first: int, second: int) -> Opcode:
+    """What kind of frame begins with these bytes. Raises ResponseInvalid: none of a server."""
+    opcode = _OPCODES.get(first & 0x0F)
+    if opcode is None or first & 0x70 or second & 0x80:
+        raise ResponseInvalid(f"not a WebSocket frame of a server: {first:#04x} {second:#04x}")
+    if opcode >= Opcode.CLOSE and (second > _MAX_CONTROL_BYTES or not first & 0x80):
+        raise ResponseInvalid(f"a WebSocket control frame that is too long: {first:#04x}")
+    return opcode
+
+
 class MessageParser:
     """Takes the server's frames as they come, in pieces of any size.
 
@@ -101,41 +111,29 @@ class MessageParser:
 
     def _take_frame(self) -> tuple[bool, Opcode, bytes] | None:
         """The next frame (whether it is final, opcode, payload), or None until it is whole."""
-        size = self._size()
-        if size is None:
-            return None
-        head_bytes, length = size
-        if len(self._buffer) < head_bytes + length:
-            return None
-        first = self._buffer[0]
-        payload = bytes(self._buffer[head_bytes : head_bytes + length])
-        del self._buffer[: head_bytes + length]
-        return bool(first & 0x80), Opcode(first & 0x0F), payload
-
-    def _size(self) -> tuple[int, int] | None:
-        """Bytes of the head and of the payload, or None until the head is whole."""
         buffer = self._buffer
         if len(buffer) < 2:
             return None
-        self._check_flags(buffer[0], buffer[1])
-        extra = {126: 2, 127: 8}.get(buffer[1], 0)
-        if len(buffer) < 2 + extra:
+        first, second = buffer[0], buffer[1]
+        opcode = _opcode(first, second)
+        head_bytes = _LONGER_HEADS.get(second, 2)
+        if len(buffer) < head_bytes:
             return None
-        length = int.from_bytes(buffer[2 : 2 + extra], "big") if extra else buffer[1]
-        if len(self._fragments) + length > self._limit_bytes:
-            raise ResponseInvalid(
-                f"a message of {len(self._fragments) + length} bytes or more; "
-                f"at most {self._limit_bytes} are accepted"
-            )
-        return 2 + extra, length
+        length = second if head_bytes == 2 else int.from_bytes(buffer[2:head_bytes], "big")
+        self._check_length(length)
+        end = head_bytes + length
+        if len(buffer) < end:
+            return None
+        payload = bytes(buffer[head_bytes:end])
+        del buffer[:end]
+        return first >= 0x80, opcode, payload
 
-    @staticmethod
-    def _check_flags(first: int, second: int) -> None:
-        opcode = first & 0x0F
-        if first & 0x70 or second & 0x80 or opcode not in _OPCODES:
-            raise ResponseInvalid(f"not a WebSocket frame of a server: {first:#04x} {second:#04x}")
-        if opcode >= Opcode.CLOSE and (second > _MAX_CONTROL_BYTES or not first & 0x80):
-            raise ResponseInvalid(f"a WebSocket control frame that is too long: {first:#04x}")
+    def _check_length(self, length: int) -> None:
+        whole = len(self._fragments) + length
+        if whole > self._limit_bytes:
+            raise ResponseInvalid(
+                f"a message of {whole} bytes or more; at most {self._limit_bytes} are accepted"
+            )
 
     def _join(self, final: bool, opcode: Opcode, payload: bytes) -> Message | None:
         if opcode >= Opcode.CLOSE:

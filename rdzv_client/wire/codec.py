@@ -27,6 +27,7 @@ MAX_DOCUMENT_BYTES: Final = 64 * 1024
 
 Document = TypeVar("Document", Settings, Gone, Drain, Site, Member, Left, Round, Rank, Progress)
 
+_DECODER: Final = json.JSONDecoder()
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True, default=vars)
 
 
@@ -85,7 +86,7 @@ def _parse(value: bytes) -> dict[str, Any]:
     if len(value) > MAX_DOCUMENT_BYTES:
         raise WireError(f"{len(value)} bytes; at most {MAX_DOCUMENT_BYTES} are allowed")
     try:
-        fields = json.loads(value.decode())
+        fields = _DECODER.decode(value.decode())
     except (ValueError, RecursionError):
         raise WireError("not valid JSON") from None
     if not isinstance(fields, dict):
@@ -100,17 +101,15 @@ def _typed(kind: type, fields: dict[str, Any]) -> dict[str, Any]:
     for name, allowed, required in _FIELDS[kind]:
         if name in fields:
             value = fields[name]
-            plain = type(value) in allowed and type(value) is not int
-            arguments[name] = value if plain else _checked(name, allowed, value)
+            plain = type(value) in allowed and (type(value) is not int or abs(value) < 2**63)
+            arguments[name] = value if plain else _converted(name, allowed, value)
         elif required:
             raise WireError(f"field {name!r} is missing")
     return arguments
 
 
-def _checked(name: str, allowed: tuple[type, ...], value: Any) -> Any:
-    # bool is an int to isinstance, and never meant where a number stands.
-    if type(value) in allowed and not (type(value) is int and abs(value) >= 2**63):
-        return value
+def _converted(name: str, allowed: tuple[type, ...], value: Any) -> Any:
+    """What stands for a value of another type. Its own type is asked for: a bool is no number."""
     if StoreAddress in allowed and isinstance(value, dict):
         return StoreAddress(**_typed(StoreAddress, value))
     if float in allowed and type(value) is int and abs(value) < 2**53:

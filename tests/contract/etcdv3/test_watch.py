@@ -28,7 +28,7 @@ def test_changes_arrive_in_order_after_the_watch_said_it_is_established(client, 
     seen.until(lambda seen: len(seen.events) == 2)
     assert seen.events == [("put", "k/a", b"1"), ("delete", "k/a", b"")]
     assert seen.batches[0].created
-    assert seen.batches[0].cluster_id == client.status().header.cluster_id
+    assert seen.batches[0].header.cluster_id == client.status().header.cluster_id
 
 
 def test_nothing_is_missed_between_a_listing_and_the_watch(client, follow):
