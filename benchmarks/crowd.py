@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +16,9 @@ from typing import Any, Final
 from benchmarks.comparison import NotMeasured
 
 _START_LIMIT_S: Final = 120.0
+_SWITCH_S: Final = 0.1
+"""How long whoever has Python's lock may keep it from the others of the process, who elsewhere run
+apart. With Python's own 5 ms the waiting of many takes all processor time, the store's too."""
 
 _fork = multiprocessing.get_context("fork")
 
@@ -144,6 +148,7 @@ def _received(link: Connection) -> list[tuple[int, Any]]:
 def _live(link: Connection, make: Callable[[int], Any], share: range) -> None:
     """Be one of the processes: never returns, and never runs what is to be done at exit."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who measures ends this process
+    sys.setswitchinterval(_SWITCH_S)
     logging.disable(logging.WARNING)  # what members say of a lost store is not asked for here
     try:
         participants = {index: make(index) for index in share}
