@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _STREAM_SHARE: Final = 0.5
 """Of a beat's time; the rest is for a request, which is tried at all endpoints."""
+_BEATS_BEFORE: Final = 1
+"""By requests, before a stream is opened: while many join, etcd has more to do than open those."""
 _BEATS_WITHOUT: Final = 8
 """By requests, after a stream failed: some servers, and some ways to them, have none."""
 _NEVER_PINGED_S: Final = 3600.0
@@ -32,7 +34,7 @@ class KeepAlive:
         self._client = client
         self._wakeup: Wakeup | None = None
         self._stream: Stream | None = None
-        self._without = 0
+        self._without = _BEATS_BEFORE
 
     def beat(self, lease: int, timeout_s: float) -> int:
         """Have the lease live for another full time. Returns that time in seconds.

@@ -160,6 +160,8 @@ class GatewayStream:
                 raise ConnectionResetError("the server ended the stream")
 
     def _beat(self) -> None:
+        if self._poll.poll(0):
+            return  # it came while this thread was kept from running: that was not the server
         now_s = time.monotonic()
         if self._pinged_s is not None:
             raise TimeoutError(f"nothing heard for {now_s - self._heard_s:.1f} s")

@@ -1,10 +1,14 @@
 """A run outlives its etcd, also where the watch was given up before the server came back."""
 
+import threading
 from contextlib import ExitStack, closing
 
 import pytest
 import stores
 from rounds import LIMIT_S, Run, enter
+
+from rdzv_client import etcdv3
+from rdzv_client.backends.etcd.registration import Registration
 
 pytest.importorskip("torch", reason="the training environment is not installed")
 
@@ -33,3 +37,21 @@ def test_an_etcd_that_comes_back_empty_after_a_while_is_given_its_round_again(ru
     b._finish()
     assert a._settled(LIMIT_S)
     assert b._settled(LIMIT_S)
+
+
+def test_a_lease_is_kept_alive_while_an_etcd_that_is_slow_writes_the_record(run, monkeypatch):
+    """Else it runs out meanwhile, the member registers again, and etcd has still more to do."""
+    beaten = threading.Event()
+    beat, register = etcdv3.KeepAlive.beat, Registration.register
+
+    def note(keep_alive, *args):
+        beat(keep_alive, *args)
+        beaten.set()
+
+    def slowly(registration, *args):
+        assert beaten.wait(LIMIT_S)
+        return register(registration, *args)
+
+    monkeypatch.setattr(etcdv3.KeepAlive, "beat", note)
+    monkeypatch.setattr(Registration, "register", slowly)
+    enter(run.member("a", 0, min_nodes=1, max_nodes=1))

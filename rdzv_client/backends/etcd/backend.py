@@ -109,14 +109,13 @@ class EtcdBackend:
 
     @_translated
     def register(self, record: wire.Member) -> None:
-        lease = self._client.grant(self._lease_ttl_s)
+        self._keep_beating()  # where etcd is slow, a lease can run out before its record is written
+        self._lease = lease = self._client.grant(self._lease_ttl_s)
         self._ear.await_open(_OPEN_S)
         written = self._registration.register(record, lease)
         self._create_revision, self._mod_revision = written.create_revision, written.mod_revision
-        self._lease = lease
         self._listener.beaten()
         self._ear.take_place(written.place)
-        self._keep_beating()
         if written.may_lead:
             self._run.prepare()  # it may lead: now is the time, while the others come
 
@@ -209,7 +208,8 @@ class EtcdBackend:
         with contextlib.closing(etcdv3.KeepAlive(self._client)) as keep_alive:
             while not self._stopped.wait(wait_s):
                 wait_s = period_s
-                self._ear.settle()
+                if self._mod_revision:
+                    self._ear.settle()
                 if self._lease is None or not self._listener.alive():
                     continue
                 if not self._beat_once(keep_alive, self._lease):
