@@ -287,4 +287,9 @@ class ProtocolHandler(api.RendezvousHandler):
             reason=reason,
             round=self._session.last_formed,
         )
-        return self._session.leave(left, self._options.close_timeout)
+        try:
+            return self._session.leave(left, self._options.close_timeout)
+        finally:
+            # Nothing else keeps a handler, and the store it may host, that is not used any more.
+            atexit.unregister(self._leave)
+            self._arrival = self._hosted = None

@@ -1,8 +1,12 @@
 """A handler is made over any backend: with torch's arguments and words, and options by name."""
 
+import gc
+import socket
+import weakref
 from datetime import timedelta
 
 import pytest
+from rounds import until
 
 pytest.importorskip("torch", reason="the training environment is not installed")
 
@@ -273,6 +277,20 @@ def test_an_endpoint_that_does_not_resolve_is_no_matter_for_who_makes_a_handler(
 
 
 # --- a handler that has left ---
+
+
+def test_a_handler_that_has_left_is_kept_by_nobody_nor_is_the_store_it_hosted():
+    gone, address = used()
+    until(lambda: gc.collect() is None or gone() is None)  # its threads are ending
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((address.master_addr, address.master_port), timeout=5)
+
+
+def used():
+    handler = made(MemoryBackend(), min_nodes=1, max_nodes=1, local_addr="127.0.0.1")
+    info = handler.next_rendezvous()
+    handler.shutdown()
+    return weakref.ref(handler), info.bootstrap_store_info
 
 
 def left_after_a_time_out():
