@@ -55,7 +55,7 @@ test-fast: .venv/.ready $(TRAINING)/.ready  ## everything that needs no server, 
 	@$(BIN)/python -m tests.run check fast
 
 test-e2e: setup-local  ## the end-to-end tests on a local cluster
-	@$(BIN)/python -m tests.run cluster
+	@$(BIN)/python -m tests.run e2e
 
 test-kills: setup-local  ## kill a worker KILLS times (20) at random moments of one training
 	@ELASTICJOB_E2E_KILLS=$(KILLS) $(PYTEST) --capture=no tests/e2e -k random_moments

@@ -57,8 +57,33 @@ class Outcome:
 
 Lane = tuple[Step, ...]
 
-# The lanes of a group run side by side: tests of servers wait more than they compute, and storms of
-# faults only compute.
+_END_TO_END: Lane = (Step("end to end", tests=("e2e",), processes=3),)
+_STORMS: Lane = (
+    Step(
+        "storms of faults",
+        tests=("simulation/test_faults.py",),
+        variables={"SCHEDULES": "10000"},
+        processes=2,
+        yields=True,
+    ),
+    Step(
+        "untrusted documents",
+        tests=("unit/rdzv_client/test_untrusted.py",),
+        variables={"EXAMPLES": "1000"},
+        processes=2,
+        yields=True,
+    ),
+    Step(
+        "contract on Debian's etcd",
+        tests=("contract",),
+        debians_etcd=True,
+        keyword="etcd",
+        processes=2,
+    ),
+)
+
+# The lanes of a group run side by side: a cluster's tests wait more than they compute, so what
+# computes most stands beside them, and yields.
 GROUPS: dict[str, tuple[Lane, ...]] = {
     "check": (
         (
@@ -75,34 +100,10 @@ GROUPS: dict[str, tuple[Lane, ...]] = {
             Step("contract", tests=("contract",), processes=4),
             Step("torchrun", tests=("torchrun",), processes=2, by_file=True),
         ),
-        (
-            Step("integration", tests=("integration",), processes=2),
-            Step(
-                "contract on Debian's etcd",
-                tests=("contract",),
-                debians_etcd=True,
-                keyword="etcd",
-                processes=4,
-            ),
-        ),
-        (
-            Step(
-                "storms of faults",
-                tests=("simulation/test_faults.py",),
-                variables={"SCHEDULES": "10000"},
-                processes=2,
-                yields=True,
-            ),
-            Step(
-                "untrusted documents",
-                tests=("unit/rdzv_client/test_untrusted.py",),
-                variables={"EXAMPLES": "1000"},
-                processes=2,
-                yields=True,
-            ),
-        ),
+        (Step("integration", tests=("integration",), processes=2),),
     ),
-    "cluster": ((Step("end to end", tests=("e2e",), processes=3),),),
+    "e2e": (_END_TO_END,),
+    "cluster": (_END_TO_END, _STORMS),
 }
 
 
@@ -118,12 +119,13 @@ def main(names: Sequence[str]) -> int:
 
 
 def run_group(lanes: Sequence[Lane]) -> list[Outcome]:
-    """Run the lanes side by side; what a step prints then appears when it ends."""
-    if len(lanes) == 1:
-        return [run(step) for step in lanes[0]]
+    """Run the lanes side by side; but for the first, what a step prints appears when it ends."""
+
+    def follow(lane: Lane) -> list[Outcome]:
+        return [run(step, quiet=lane is not lanes[0]) for step in lane]
+
     with concurrent.futures.ThreadPoolExecutor(len(lanes)) as pool:
-        ran = pool.map(lambda lane: [run(step, quiet=True) for step in lane], lanes)
-        return [outcome for lane in ran for outcome in lane]
+        return [outcome for ran in pool.map(follow, lanes) for outcome in ran]
 
 
 def run(step: Step, *, quiet: bool = False) -> Outcome:
