@@ -4,6 +4,8 @@ import dataclasses
 import json
 from datetime import datetime
 
+from kubectl import until
+
 from examples.demo.board import Board
 from examples.demo.commands import Tools
 
@@ -56,6 +58,14 @@ class Job:
         listed = json.loads(self.tools.ask("kubectl", "get", "events", selector, "--output=json"))
         found = [(one["lastTimestamp"], one["reason"], one["message"]) for one in listed["items"]]
         return [(datetime.fromisoformat(at), *words) for at, *words in sorted(found)]
+
+    def until_told(self, reason, message):
+        """Wait for an event: it is posted after the status that it tells of."""
+
+        def told():
+            return (reason, message) in [(words[1], words[2]) for words in self.events()]
+
+        until(told, f"the event {reason}: {message}")
 
     def wait_until_nothing_remains(self):
         """Wait until no object that was made for the job exists any more."""

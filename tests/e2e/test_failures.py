@@ -208,10 +208,9 @@ def test_each_failure_of_a_worker_and_each_loss_of_a_pod_is_told_as_what_it_is(r
     told.members(without=[evicted])
     assert {len(one.members) for one in job.known.rounds} == {2}, "a spare took each one's place"
 
-    said = [(reason, message) for _, reason, message in job.events()]
-    assert ("WorkerLost", f"pod {doomed} was deleted") in said
+    job.until_told("WorkerLost", f"pod {doomed} was deleted")
     taken = f"pod {evicted} was taken away (EvictionByEvictionAPI: Eviction API: evicting)"
-    assert ("WorkerLost", taken) in said
+    job.until_told("WorkerLost", taken)
     final = {"worker": 3, "pod": 0, "infrastructure": 2, "ignored": 1}
     assert restarts(job.known) == final
     assert not job.known.holds("Failed")
