@@ -63,14 +63,12 @@ _STORMS: Lane = (
         "storms of faults",
         tests=("simulation/test_faults.py",),
         variables={"SCHEDULES": "10000"},
-        processes=2,
         yields=True,
     ),
     Step(
         "untrusted documents",
         tests=("unit/rdzv_client/test_untrusted.py",),
         variables={"EXAMPLES": "1000"},
-        processes=2,
         yields=True,
     ),
     Step(

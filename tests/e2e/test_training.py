@@ -15,7 +15,7 @@ from examples.demo.training import Begun, Epoch, Finished
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 TRAINING_LIMIT_S = 300
-KILLS = int(os.environ.get("ELASTICJOB_E2E_KILLS", "3"))
+KILLS = int(os.environ.get("ELASTICJOB_E2E_KILLS", "1"))
 
 
 def begun_from_a_checkpoint(known):
