@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from rdzv_client import wire
+
+_SHOWN: Final = 4
 
 
 def names(who: Iterable[wire.Member | wire.Rank]) -> str:
     """Return the names of members or ranks, at most four of them and how many more."""
-    all_names = [one.name for one in who]
-    shown = ", ".join(all_names[:4])
-    return shown if len(all_names) <= 4 else f"{shown} and {len(all_names) - 4} more"
+    return some([one.name for one in who])
+
+
+def some(words: Sequence[str]) -> str:
+    """Return words as a list, at most four of them and how many more."""
+    shown = ", ".join(words[:_SHOWN])
+    return shown if len(words) <= _SHOWN else f"{shown} and {len(words) - _SHOWN} more"
 
 
 def count(n: int, noun: str) -> str:

@@ -18,6 +18,7 @@ from kopf._core.engines.peering import Identity
 
 from elasticjob_operator import (
     api,
+    asking,
     cluster,
     crd,
     endpoints,
@@ -38,7 +39,6 @@ from elasticjob_operator.workqueue import WorkQueue
 
 log = logging.getLogger("elasticjob_operator")
 
-ASK_AGAIN_S: Final = 2.0
 BLIND: Final = (
     "nodes may not be listed: pods on a lost node are replaced only when Kubernetes deletes them"
 )
@@ -93,9 +93,11 @@ async def _run(chosen: settings.Settings) -> None:
     the_cluster, stores = await cluster.connect(), Rounds()
     try:
         async with endpoints.served(chosen.probe_port, endpoints.probes(Starting())):
-            await _until_served(the_cluster, chosen.namespace)
+            served = functools.partial(_served, the_cluster, chosen.namespace)
+            await asking.until_answered(served, cluster.ClusterError)
             authority = await keychain.opened(the_cluster, chosen.key_ref)
-            sees_nodes = await _sees_nodes(the_cluster)
+            ask = the_cluster.may_see_nodes
+            sees_nodes = await asking.until_answered(ask, cluster.ClusterError)
         chosen = dataclasses.replace(chosen, authority=authority)
         await _serve(the_cluster, stores, chosen, sees_nodes=sees_nodes)
     finally:
@@ -103,30 +105,11 @@ async def _run(chosen: settings.Settings) -> None:
         await the_cluster.close()
 
 
-async def _until_served(the_cluster: cluster.Cluster, namespace: str) -> None:
-    """Wait for the CRD: nobody tells of a resource that is not there yet."""
-    words = ""
-    while True:
-        try:
-            if await the_cluster.is_served(namespace):
-                return
-            problem = f"the cluster does not know {api.PLURAL}.{api.GROUP} yet: is the CRD there?"
-        except cluster.ClusterError as error:
-            problem = str(error)
-        if problem != words:
-            log.warning("waiting: %s", problem)
-            words = problem
-        await asyncio.sleep(ASK_AGAIN_S)
-
-
-async def _sees_nodes(the_cluster: cluster.Cluster) -> bool:
-    """Return whether nodes may be seen, as soon as the API server says so."""
-    while True:
-        try:
-            return await the_cluster.may_see_nodes()
-        except cluster.ClusterError as error:
-            log.warning("waiting: %s", error)
-        await asyncio.sleep(ASK_AGAIN_S)
+async def _served(the_cluster: cluster.Cluster, namespace: str) -> None:
+    """Raise ClusterError without the CRD: nobody tells of a resource that is not there yet."""
+    if not await the_cluster.is_served(namespace):
+        known = f"{api.PLURAL}.{api.GROUP}"
+        raise cluster.ClusterError(f"the cluster does not know {known} yet: is the CRD there?")
 
 
 async def _serve(

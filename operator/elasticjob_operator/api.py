@@ -171,11 +171,6 @@ class RoundRecord(Model):
     members: tuple[str, ...] = ()
     """The pods in the order of their ranks; left out for rounds of more than 64 workers."""
 
-    @property
-    def number(self) -> int:
-        """The round's number, by the name that it has in the workers' own records."""
-        return self.round
-
 
 class RendezvousStatus(Model):
     """What the rendezvous store says."""

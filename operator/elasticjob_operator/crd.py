@@ -7,6 +7,7 @@ printed columns; and in :mod:`elasticjob_operator.pod_schema` and
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import yaml
@@ -99,7 +100,7 @@ def schema() -> Schema:
     spec["x-kubernetes-validations"] = crd_rules.SPEC
     for path, rules in crd_rules.FIELDS.items():
         _at(spec, path)["x-kubernetes-validations"] = rules
-    status = _without_defaults(structural(definitions["ElasticJobStatus"], definitions))
+    status = _each(structural(definitions["ElasticJobStatus"], definitions), _without_default)
     status["properties"]["conditions"] |= {
         "maxItems": 16,
         "x-kubernetes-list-type": "map",
@@ -113,7 +114,7 @@ def schema() -> Schema:
             "apiVersion": {"type": "string", "description": f"{api.API_VERSION}."},
             "kind": {"type": "string", "description": f"{api.KIND}."},
             "metadata": {"type": "object"},
-            "spec": _telling_defaults(spec),
+            "spec": _each(spec, _telling_default),
             "status": status,
         },
         "x-kubernetes-validations": crd_rules.OBJECT,
@@ -172,28 +173,29 @@ def _without_nulls(value: Any) -> Any:
     return {key: _without_nulls(part) for key, part in value.items() if part is not None}
 
 
-def _telling_defaults(node: Schema) -> Schema:
+def _each(node: Schema, change: Callable[[Schema], Schema]) -> Schema:
+    """Return the schema with this change of it and of all its parts."""
+    changed = change(node)
+    if "properties" in changed:
+        parts = changed["properties"].items()
+        changed["properties"] = {name: _each(part, change) for name, part in parts}
+    if "items" in changed:
+        changed["items"] = _each(changed["items"], change)
+    return changed
+
+
+def _telling_default(node: Schema) -> Schema:
     """Say the default in the description, where ``kubectl explain`` would be silent about it."""
-    told = dict(node)
-    default = node.get("default")
+    told, default = dict(node), node.get("default")
     if isinstance(default, bool | int | str):
         words = str(default).lower() if isinstance(default, bool) else default
         told["description"] += f" Default: {words}."
-    if "properties" in told:
-        told["properties"] = {k: _telling_defaults(v) for k, v in told["properties"].items()}
-    if "items" in told:
-        told["items"] = _telling_defaults(told["items"])
     return told
 
 
-def _without_defaults(node: Schema) -> Schema:
+def _without_default(node: Schema) -> Schema:
     """Status is written whole by the operator: the API server must not fill anything in."""
-    bare = {key: value for key, value in node.items() if key != "default"}
-    if "properties" in bare:
-        bare["properties"] = {k: _without_defaults(v) for k, v in bare["properties"].items()}
-    if "items" in bare:
-        bare["items"] = _without_defaults(bare["items"])
-    return bare
+    return {key: value for key, value in node.items() if key != "default"}
 
 
 def _nproc_per_node(generated: Schema) -> Schema:

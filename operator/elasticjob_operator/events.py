@@ -6,7 +6,7 @@ status was written, and say the same words as it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -16,9 +16,9 @@ from elasticjob_operator.plan import Plan
 from elasticjob_operator.policies import avoidance, progress
 from elasticjob_operator.report import Outcome
 from elasticjob_operator.timestamps import stamp
+from rdzv_client.wording import some
 
 COMPONENT = "elasticjob-operator"
-NAMED_PODS = 4
 MESSAGE_CHARS = 1024
 
 
@@ -119,16 +119,16 @@ def _made(outcome: Outcome) -> Iterator[Event]:
     first = [pod.name for pod in outcome.created if pod.attempt == 0]
     again = [pod.name for pod in outcome.created if pod.attempt > 0]
     if first:
-        yield Event("Normal", "WorkersCreated", f"made {_names(first)}")
+        yield Event("Normal", "WorkersCreated", f"made {some(first)}")
     if again:
-        yield Event("Normal", "WorkersReplaced", f"made {_names(again)} in place of earlier ones")
+        yield Event("Normal", "WorkersReplaced", f"made {some(again)} in place of earlier ones")
 
 
 def _removed(plan: Plan, outcome: Outcome) -> Iterator[Event]:
     if plan.over or not outcome.deleted:
         return
     names = [pod.name for pod in outcome.deleted]
-    yield Event("Normal", "WorkersRemoved", f"deleted {_names(names)}: {outcome.deleted[0].reason}")
+    yield Event("Normal", "WorkersRemoved", f"deleted {some(names)}: {outcome.deleted[0].reason}")
 
 
 def _rounds(plan: Plan, new: api.ElasticJobStatus) -> Iterator[Event]:
@@ -184,9 +184,3 @@ def _over(old: api.ElasticJobStatus, new: api.ElasticJobStatus) -> Iterator[Even
             succeeded = condition.type == conditions.COMPLETE
             kind: Literal["Normal", "Warning"] = "Normal" if succeeded else "Warning"
             yield Event(kind, f"Job{condition.type}", condition.message)
-
-
-def _names(names: Sequence[str]) -> str:
-    if len(names) <= NAMED_PODS:
-        return ", ".join(names)
-    return f"{', '.join(names[:NAMED_PODS])} and {len(names) - NAMED_PODS} more"

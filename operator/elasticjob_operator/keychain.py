@@ -5,18 +5,17 @@ The first operator to start makes it. All others, and it itself when it starts a
 
 from __future__ import annotations
 
-import asyncio
+import functools
 import logging
 from base64 import b64decode, b64encode
 from typing import Final
 
-from elasticjob_operator import authority, cluster, labels
+from elasticjob_operator import asking, authority, cluster, labels
 from elasticjob_operator.authority import Authority
 
 log = logging.getLogger(__name__)
 
 KEY: Final = "seed"
-ASK_AGAIN_S: Final = 2.0
 
 
 class KeychainError(Exception):
@@ -30,16 +29,9 @@ async def opened(the_cluster: cluster.Cluster, where: str) -> Authority:
         the_cluster: Where the Secret is kept.
         where: NAMESPACE/NAME.
     """
-    told = ""
-    while True:
-        try:
-            return await load(the_cluster, where)
-        except (cluster.ClusterError, KeychainError) as error:
-            words = str(error)
-        if words != told:
-            log.warning("waiting for the operator's own secret %s: %s", where, words)
-            told = words
-        await asyncio.sleep(ASK_AGAIN_S)
+    ask = functools.partial(load, the_cluster, where)
+    errors = (cluster.ClusterError, KeychainError)
+    return await asking.until_answered(ask, errors, f"the operator's own secret {where}")
 
 
 async def load(the_cluster: cluster.Cluster, where: str) -> Authority:

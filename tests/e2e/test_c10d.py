@@ -36,13 +36,13 @@ def test_an_empty_host_in_its_place_costs_no_round_and_no_restart(run, manifest)
     )
     known = job.wait("the round to be told to the new host", round_stands)
     told = known.job["status"]["rendezvous"]
-    assert [one.number for one in known.rounds] == [1], "no round"
+    assert [one.round for one in known.rounds] == [1], "no round"
     assert (told["round"], len(told["members"])) == (1, 2)
 
     job.scale(3)
     job.wait("an epoch of three workers", lambda known: story.count_epochs(known, 3) >= 1)
     known = job.wait("their round to be told", lambda known: story.is_round_of(known, 3))
-    assert [one.number for one in known.rounds] == [1, 2], "the scale-out alone made another"
+    assert [one.round for one in known.rounds] == [1, 2], "the scale-out alone made another"
     restarts = known.job["status"]["restarts"]
     assert (restarts["counted"], restarts["infrastructure"]) == (0, 0)
 

@@ -19,7 +19,7 @@ def test_scaling_in_costs_one_round_and_nobody_fails(run, manifest):
     job.wait("an epoch of the one that is left", lambda known: story.count_epochs(known, 1) >= 1)
     job.wait("its round to be told", lambda known: story.is_round_of(known, 1))
     known = job.wait("two pods to be gone", lambda known: known.job["status"]["replicas"] == 1)
-    assert [one.number for one in known.rounds if one.number > before.number] == [before.number + 1]
+    assert [one.round for one in known.rounds if one.round > before.round] == [before.round + 1]
     assert known.job["status"]["rendezvous"]["history"][-1]["cause"] == "drain"
     assert known.rounds[-1].members == before.members[:1], "rank 0 stays"
     assert known.job["status"]["restarts"]["infrastructure"] == 0
@@ -40,7 +40,7 @@ def test_a_suspended_job_goes_on_with_the_next_round(run, manifest):
     before = job.known
     suspend(job, False)
     known = job.wait("Complete", lambda known: known.holds("Complete"), 300)
-    assert known.rounds[-1].number > before.rounds[-1].number
+    assert known.rounds[-1].round > before.rounds[-1].round
     run_ids = {one.job["status"]["rendezvous"]["runId"] for one in (before, known)}
     assert len(run_ids) == 1
     assert known.job["status"]["restarts"]["counted"] == 0

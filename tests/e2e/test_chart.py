@@ -76,7 +76,7 @@ def test_a_job_outlives_its_operators(operator, installation, run, manifest):
     pods = set(job.pods())
 
     installation.upgrade()
-    assert [one.number for one in job.known.rounds] == [1, 2], "the scale-out alone made another"
+    assert [one.round for one in job.known.rounds] == [1, 2], "the scale-out alone made another"
     assert set(job.pods()) == pods
     victim = known.rounds[-1].members[1]
     job.kill(victim)

@@ -24,7 +24,7 @@ HANGS_S = 30
 
 
 def numbers(known):
-    return [one.number for one in known.rounds]
+    return [one.round for one in known.rounds]
 
 
 # --- an operator that is killed in a loop --------------------------------------------------------

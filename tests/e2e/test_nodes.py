@@ -106,19 +106,19 @@ def test_each_job_goes_on_without_what_it_had_on_a_node_that_died(
 
     before = part.known.rounds[-1]
     known = part.wait("another worker", two_are_elsewhere, NODE_LIMIT_S)
-    assert known.rounds[-1].number > before.number
+    assert known.rounds[-1].round > before.round
     assert_only_the_infrastructure_failed(known, times=1)
 
     before = whole.known.rounds[-1]
     known = whole.wait("other workers and another store", two_are_elsewhere, NODE_LIMIT_S)
-    assert known.rounds[-1].number > before.number
+    assert known.rounds[-1].round > before.round
     assert_only_the_infrastructure_failed(known, times=2)
 
     known = stored.wait("three members of the store", all_answer, NODE_LIMIT_S)
     assert on(node, store_of(stored)) == []
     so_far = story.count_epochs(known, 2)
     known = stored.wait("further epochs", lambda known: story.count_epochs(known, 2) >= so_far + 2)
-    assert [one.number for one in known.rounds] == [1], "no round was lost"
+    assert [one.round for one in known.rounds] == [1], "no round was lost"
     assert_only_the_infrastructure_failed(known, times=0)
 
     for job in (part, whole):

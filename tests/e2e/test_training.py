@@ -62,12 +62,12 @@ def test_a_job_grows_survives_a_kill_and_completes(run, manifest):
     known = job.wait(
         "a round without the killed worker", lambda known: victim not in known.rounds[-1].members
     )
-    after = next(one for one in known.rounds if one.number > before.number)
+    after = next(one for one in known.rounds if one.round > before.round)
     assert set(before.members) - {victim} <= set(after.members)
     job.wait("three workers again", lambda known: story.is_round_of(known, 3))
 
     known = job.wait("Complete", lambda known: known.holds("Complete"), TRAINING_LIMIT_S)
-    numbers = [one.number for one in known.rounds]
+    numbers = [one.round for one in known.rounds]
     assert numbers == sorted(set(numbers)), "round numbers go up"
     assert known.job["status"]["phase"] == "Complete"
     assert known.job["status"]["rendezvous"]["endpoint"].startswith("etcds://")
@@ -93,7 +93,7 @@ def test_workers_killed_at_random_moments_do_not_keep_a_job_from_completing(run,
         job.kill(chance.choice(job.pods()).removeprefix("pod/"))
     known = job.wait("Complete", lambda known: known.holds("Complete"), 120 + 40 * KILLS)
     assert known.job["status"]["restarts"]["infrastructure"] >= KILLS
-    told = f"Complete after {KILLS} kills and {known.rounds[-1].number} rounds, seed {seed}"
+    told = f"Complete after {KILLS} kills and {known.rounds[-1].round} rounds, seed {seed}"
     job.tools.narrator.live("measured", f"{told}; test accuracy {accuracy_percent(job):g} %")
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from elasticjob_operator.conversion import run_policy, template
 from elasticjob_operator.conversion.fields import Fields, Manifest, NotConvertible
 from elasticjob_operator.conversion.sizes import Size, nproc
+from rdzv_client import wording
 
 OPERATORS_OWN: Final = "kubeflow.org/training-operator"
 TRAINER: Final = "pytorch"
@@ -17,7 +18,6 @@ CONF: Final = {
     "last_call_timeout": "lastCallSeconds",
 }
 ROLES: Final = ("Master", "Worker")
-SHOWN_DIFFERENCES: Final = 4
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,8 @@ def _compare(roles: Fields, master: Manifest, worker: Manifest) -> None:
     if not paths:
         roles.note("Master", "is a worker like the others, of which any may have rank 0")
         return
-    more = len(paths) - SHOWN_DIFFERENCES
-    named = ", ".join(paths[:SHOWN_DIFFERENCES]) + (f" and {more} more" if more > 0 else "")
     words = "is a worker like the others, made from the Worker's template, which differs in"
-    roles.note("Master", f"{words} {named}")
+    roles.note("Master", f"{words} {wording.some(paths)}")
 
 
 def _size(elastic: Fields, replicas: int) -> Size:

@@ -17,6 +17,7 @@ from elasticjob_operator.failure_policy import MAX_NODES
 from elasticjob_operator.observed import Observed
 from elasticjob_operator.pod_facts import WorkerPod
 from elasticjob_operator.timestamps import instant, stamp
+from rdzv_client import wording
 
 _TAKEN: Final = frozenset({"PreemptionByScheduler", "EvictionByEvictionAPI"})
 
@@ -67,10 +68,10 @@ def words(spec: api.ElasticJobSpec, failures: Failures) -> str:
     policy, avoided = spec.failure_policy.avoid_nodes, nodes(spec, failures)
     if policy is None or not avoided:
         return ""
-    some = f"{', '.join(avoided[:4])}{f' and {len(avoided) - 4} more' if avoided[4:] else ''}"
     often = "once" if policy.failures == 1 else f"{policy.failures} times"
     kept = "are kept off" if policy.mode == "Required" else "go elsewhere than to"
-    return f"new pods {kept} {some}: pods failed there {often} within {policy.window_seconds} s"
+    where = wording.some(avoided)
+    return f"new pods {kept} {where}: pods failed there {often} within {policy.window_seconds} s"
 
 
 def keep_off(pod: dict[str, Any], spec: api.ElasticJobSpec, failures: Failures) -> None:
